@@ -1,0 +1,1 @@
+//! Flow table of fixed capacity: packets in, flow records out.

@@ -1,0 +1,60 @@
+//! What happened to everything that was offered: nothing is lost uncounted.
+//!
+//! Counters only ever rise. A field's name is its public name in `summary.json`, in the status message and in the
+//! metrics.
+
+use serde::{Deserialize, Serialize};
+
+use crate::packet::Drop;
+
+/// Counters of one sensor since its start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Frames handed to the packet path.
+    pub packets: u64,
+    /// Their bytes on the wire.
+    pub bytes: u64,
+    /// Frames that the kernel dropped before the sensor saw them.
+    pub kernel_dropped: u64,
+    /// Frames not understood, by [`Drop`] reason.
+    pub not_understood: [u64; Drop::ALL.len()],
+    /// IP fragments put together with their first one.
+    pub fragments_joined: u64,
+    /// IP fragments given up: first one never seen, table full, or late.
+    pub fragments_lost: u64,
+    /// ARP packets.
+    pub arp: u64,
+    /// Flows opened.
+    pub flows_opened: u64,
+    /// Flows reported as final because they ended.
+    pub flows_ended: u64,
+    /// Flows reported as final because they timed out.
+    pub flows_expired: u64,
+    /// Flows reported as final early because the table was full.
+    pub flows_evicted: u64,
+    /// Ongoing records reported.
+    pub flows_ongoing: u64,
+    /// Application records reported.
+    pub app_records: u64,
+    /// Flows whose application bytes were not looked at because no slot or buffer was free.
+    pub app_refused: u64,
+    /// Application messages that broke their protocol's rules.
+    pub app_malformed: u64,
+    /// Frames left out by the packet filter.
+    pub filtered: u64,
+}
+
+impl Ledger {
+    /// Counts one packet that was not understood.
+    pub fn drop(&mut self, reason: Drop) {
+        if let Some(counter) = self.not_understood.get_mut(reason as usize) {
+            *counter = counter.saturating_add(1);
+        }
+    }
+
+    /// Frames not understood, all reasons.
+    #[must_use]
+    pub fn not_understood_total(&self) -> u64 {
+        self.not_understood.iter().sum()
+    }
+}

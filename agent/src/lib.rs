@@ -1,0 +1,24 @@
+//! The sensor half of Slips: frames in, flow records and application records out, in fixed memory.
+//!
+//! Data flow: [`capture`] → [`packet`] → [`flow`] + [`app`] → [`window`] / [`wire`] → [`spool`] → [`uplink`].
+//! `packet`, `app`, `flow`, `window`, `wire`, `record` and `sensor` know neither clock nor file nor socket:
+//! they compile without `std`, and time is always an argument.
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub mod app;
+pub mod flow;
+pub mod ledger;
+pub mod packet;
+pub mod record;
+pub mod sensor;
+pub mod window;
+pub mod wire;
+
+#[cfg(feature = "std")]
+pub mod capture;
+#[cfg(feature = "std")]
+pub mod spool;
+#[cfg(feature = "std")]
+pub mod uplink;

@@ -1,0 +1,3 @@
+//! `slips-agent`: the sensor's command line.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The packet path as one value: frame in, records out.

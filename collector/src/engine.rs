@@ -1,0 +1,1 @@
+//! The pipeline behind every input: site stage, shards, evidence, output.

@@ -1,0 +1,12 @@
+//! The collector: flow records of any source in, evidence, alerts and logs out.
+//!
+//! Data flow: [`input`] → site stage → shards ([`profile`], [`modules`]) → [`evidence`] → [`output`].
+
+pub mod config;
+pub mod engine;
+pub mod evidence;
+pub mod fleet;
+pub mod input;
+pub mod modules;
+pub mod output;
+pub mod profile;

@@ -1,0 +1,3 @@
+//! `slips`: the collector's command line.
+
+fn main() {}

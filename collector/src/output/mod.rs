@@ -1,0 +1,1 @@
+//! Log folder and exports.

@@ -1,0 +1,6 @@
+//! Tests of `e2e`, one binary for link time; one module a subject.
+#![allow(dead_code, reason = "each binary uses its part of the shared helpers")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
