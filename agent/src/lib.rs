@@ -19,6 +19,8 @@ pub mod wire;
 #[cfg(feature = "std")]
 pub mod capture;
 #[cfg(feature = "std")]
+pub mod cli;
+#[cfg(feature = "std")]
 pub mod spool;
 #[cfg(feature = "std")]
 pub mod uplink;

@@ -1,16 +1,17 @@
 //! `slips.conf` and the command line: what was written → what runs.
+//!
+//! Enters: the text of a configuration file. Leaves: one checked [`Config`] and notes about values that were clamped. One
+//! table, [`keys`], makes validation, defaults and the printed effective configuration; the shipped `slips.conf` is
+//! compared with it by a test. Prevents: a key that is written and silently not read.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
+pub mod keys;
+mod network;
+mod raw;
 
-/// An address range: every address whose first `prefix` bits equal those of `addr`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Network {
-    /// Address with the host bits cleared.
-    pub addr: IpAddr,
-    /// Prefix length.
-    pub prefix: u8,
-}
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use network::Network;
 
 /// Which ends of a flow get features and detections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -25,6 +26,10 @@ pub enum Direction {
 /// Effective configuration of the analysis. Each field is a key of slips.conf; see that file for meaning and default.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Config {
+    /// `[parameters] verbose`: 0 only the summary, 1 evidence as it comes, 2 also alerts in full, 3 also reading and losses.
+    pub verbose: u8,
+    /// `[parameters] debug`: 0 nothing, 1 and more what the program does inside.
+    pub debug: u8,
     /// `[parameters] time_window_width`, µs; `u64::MAX` for a single window.
     pub window_width_us: u64,
     /// `[parameters] analysis_direction`.
@@ -33,33 +38,151 @@ pub struct Config {
     pub home_networks: Vec<Network>,
     /// `[parameters] log_report_time`, s.
     pub log_report_time_s: u64,
+    /// `[parameters] create_log_files`.
+    pub create_log_files: bool,
+    /// `[parameters] pcapfilter`: empty = every packet.
+    pub pcapfilter: String,
     /// `[detection] evidence_detection_threshold`, attacks per minute.
     pub evidence_threshold: f64,
     /// `[modules] disable`.
     pub disabled_modules: Vec<String>,
+    /// `[modules] timeline_human_timestamp`.
+    pub timeline_human_timestamp: bool,
     /// `[detection] disabled_detections`: evidence types, lower case.
     pub disabled_detections: Vec<String>,
     /// `[longconnections] long_connection_threshold`, s.
     pub long_connection_threshold_s: u64,
     /// `[threatintelligence] download_path_for_local_threat_intelligence`: folder of local indicator files.
     pub local_ti_folder: Option<PathBuf>,
-    /// Shards; 0 = number of cores.
+    /// `[parameters] threads`: shards; 0 = number of cores.
     pub shards: usize,
+    /// Where evidence goes besides the folder. Not a key: the front of the program sets it.
+    pub watch: crate::output::Watch,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
+            verbose: 1,
+            debug: 0,
             window_width_us: 3_600_000_000,
             direction: Direction::Out,
             home_networks: Vec::new(),
             log_report_time_s: 5,
+            create_log_files: true,
+            pcapfilter: String::new(),
             evidence_threshold: 0.25,
             disabled_modules: Vec::new(),
+            timeline_human_timestamp: true,
             disabled_detections: Vec::new(),
             long_connection_threshold_s: 1500,
             local_ti_folder: None,
             shards: 0,
+            watch: crate::output::Watch::default(),
         }
     }
 }
+
+/// Why a configuration was refused, with the place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Error {
+    /// File and line, `slips.conf:12`, or the file alone when it could not be read.
+    pub place: String,
+    /// What was found and what was expected.
+    pub what: String,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.what)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Config {
+    /// Reads `path`. The second value holds one sentence for each clamped value.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not INI, has an unknown section or key, or a value that its key does not take.
+    pub fn load(path: &Path) -> Result<(Self, Vec<String>), Error> {
+        let place = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|e| Error {
+            place: place.clone(),
+            what: if path.is_dir() {
+                "is a folder, a configuration file was expected".to_owned()
+            } else {
+                format!("the configuration cannot be read: {}", crate::output::reason(&e))
+            },
+        })?;
+        let text = String::from_utf8(bytes).map_err(|_| Error {
+            place: place.clone(),
+            what: "is not text in UTF-8, an INI file was expected".to_owned(),
+        })?;
+        let (mut config, notes) = Self::parse(&place, &text)?;
+        config.resolve(path.parent());
+        Ok((config, notes))
+    }
+
+    /// Reads the text of a configuration file named `place`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(place: &str, text: &str) -> Result<(Self, Vec<String>), Error> {
+        let mut config = Self::default();
+        let mut notes = Vec::new();
+        for entry in raw::read(place, text)? {
+            let at = format!("{place}:{}", entry.line);
+            let key =
+                keys::find(&entry.section, &entry.key).map_err(|what| Error { place: at.clone(), what })?;
+            match (key.set)(&mut config, &entry.value) {
+                Ok(None) => {}
+                Ok(Some(used)) => {
+                    notes.push(format!(
+                        "{at}: {} = {} is out of range, {used} is used",
+                        key.name, entry.value
+                    ));
+                }
+                Err(expected) => {
+                    let what = format!("{} = {}: expected {expected}", key.name, quoted(&entry.value));
+                    return Err(Error { place: at, what });
+                }
+            }
+        }
+        Ok((config, notes))
+    }
+
+    /// Relative paths in a configuration file are relative to that file, so that a service finds them from any folder.
+    fn resolve(&mut self, base: Option<&Path>) {
+        if let (Some(folder), Some(base)) = (self.local_ti_folder.as_mut(), base)
+            && folder.is_relative()
+        {
+            *folder = base.join(&*folder);
+        }
+    }
+
+    /// The effective configuration as the text of a configuration file.
+    #[must_use]
+    pub fn effective(&self) -> String {
+        let mut out = String::new();
+        let mut section = "";
+        for key in keys::KEYS {
+            if key.section != section {
+                section = key.section;
+                if !out.is_empty() {
+                    out.push('\n');
+                }
+                out.push_str(&format!("[{section}]\n"));
+            }
+            out.push_str(&format!("{} = {}\n", key.name, (key.show)(self)));
+        }
+        out
+    }
+}
+
+fn quoted(value: &str) -> String {
+    if value.is_empty() { "(empty)".to_owned() } else { value.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! The table of configuration keys: name, what it takes, how it is set and shown.
+//!
+//! Names are those of Slips 0.7.1 where it has the key. Nothing stands here that no part of the program reads.
+
+use slips_agent::cli::nearest;
+
+use super::{Config, Direction, Network};
+
+/// One key.
+pub struct Key {
+    /// Section, lower case.
+    pub section: &'static str,
+    /// Key, lower case.
+    pub name: &'static str,
+    /// What it does, one sentence.
+    pub help: &'static str,
+    /// Takes the written text: `Ok(Some(used))` when the value was clamped, `Err(expected)` when it is not understood.
+    pub set: fn(&mut Config, &str) -> Result<Option<String>, String>,
+    /// The effective value as it would be written.
+    pub show: fn(&Config) -> String,
+}
+
+/// Width that stands for "never end the window", as in Slips.
+const ONE_WINDOW: &str = "only_one_tw";
+
+/// All keys, grouped by section.
+pub const KEYS: &[Key] = &[
+    Key {
+        section: "parameters",
+        name: "time_window_width",
+        help: "Width of a time window in seconds; only_one_tw for a single window that never ends.",
+        set: |c, text| {
+            if text.contains(ONE_WINDOW) {
+                c.window_width_us = u64::MAX;
+                return Ok(None);
+            }
+            let (seconds, note) = number(text, 1, 31_536_000, "seconds or only_one_tw")?;
+            c.window_width_us = seconds.saturating_mul(1_000_000);
+            Ok(note)
+        },
+        show: |c| match c.window_width_us {
+            u64::MAX => ONE_WINDOW.to_owned(),
+            us => (us / 1_000_000).to_string(),
+        },
+    },
+    Key {
+        section: "parameters",
+        name: "analysis_direction",
+        help: "out: judge only what an address does; all: also what is done to it.",
+        set: |c, text| {
+            c.direction = match text.to_ascii_lowercase().as_str() {
+                "out" => Direction::Out,
+                "all" => Direction::All,
+                _ => return Err("out or all".to_owned()),
+            };
+            Ok(None)
+        },
+        show: |c| if c.direction == Direction::Out { "out".to_owned() } else { "all".to_owned() },
+    },
+    Key {
+        section: "parameters",
+        name: "home_network",
+        help: "Networks that are yours, separated by commas; only their addresses get a profile. Empty: every address.",
+        set: |c, text| {
+            c.home_networks = list(text)
+                .map(|t| {
+                    t.parse::<Network>()
+                        .map_err(|()| format!("networks like 192.168.0.0/16, fd00::/8, not {t}"))
+                })
+                .collect::<Result<_, _>>()?;
+            Ok(None)
+        },
+        show: |c| joined(c.home_networks.iter().map(ToString::to_string)),
+    },
+    Key {
+        section: "parameters",
+        name: "log_report_time",
+        help: "Seconds between two refreshes of the output folder.",
+        set: |c, text| {
+            let (seconds, note) = number(text, 1, 86_400, "seconds")?;
+            c.log_report_time_s = seconds;
+            Ok(note)
+        },
+        show: |c| c.log_report_time_s.to_string(),
+    },
+    Key {
+        section: "parameters",
+        name: "create_log_files",
+        help: "no: write no output folder (as -l).",
+        set: |c, text| {
+            c.create_log_files = yes_or_no(text)?;
+            Ok(None)
+        },
+        show: |c| said(c.create_log_files),
+    },
+    Key {
+        section: "parameters",
+        name: "verbose",
+        help: "0: summary at the end only; 1: evidence as it comes; 2: also alerts with what led to them; 3: also what is read.",
+        set: |c, text| {
+            let (level, note) = number(text, 0, 3, "a number from 0 to 3")?;
+            c.verbose = u8::try_from(level).unwrap_or(3);
+            Ok(note)
+        },
+        show: |c| c.verbose.to_string(),
+    },
+    Key {
+        section: "parameters",
+        name: "debug",
+        help: "0: nothing; 1 to 3: what the program does inside, for a bug report.",
+        set: |c, text| {
+            let (level, note) = number(text, 0, 3, "a number from 0 to 3")?;
+            c.debug = u8::try_from(level).unwrap_or(3);
+            Ok(note)
+        },
+        show: |c| c.debug.to_string(),
+    },
+    Key {
+        section: "parameters",
+        name: "pcapfilter",
+        help: "Packets to look at, in the language of tcpdump's simple filters; empty: all.",
+        set: |c, text| {
+            c.pcapfilter = text.to_owned();
+            Ok(None)
+        },
+        show: |c| c.pcapfilter.clone(),
+    },
+    Key {
+        section: "parameters",
+        name: "threads",
+        help: "Threads that analyse; 0: one for each core. The result does not depend on it.",
+        set: |c, text| {
+            let (threads, note) = number(text, 0, 256, "a number from 0 to 256")?;
+            c.shards = usize::try_from(threads).unwrap_or(0);
+            Ok(note)
+        },
+        show: |c| c.shards.to_string(),
+    },
+    Key {
+        section: "detection",
+        name: "evidence_detection_threshold",
+        help: "Attacks per minute that make an alert: 0.08 sensitive, 0.25 default, 0.43 insensitive.",
+        set: |c, text| {
+            let expected = || "attacks per minute, a number above 0 such as 0.25".to_owned();
+            let value: f64 = text.parse().map_err(|_| expected())?;
+            if !value.is_finite() || value <= 0.0 {
+                return Err(expected());
+            }
+            let used = value.clamp(0.001, 1000.0);
+            c.evidence_threshold = used;
+            Ok((value.total_cmp(&used).is_ne()).then(|| used.to_string()))
+        },
+        show: |c| c.evidence_threshold.to_string(),
+    },
+    Key {
+        section: "detection",
+        name: "disabled_detections",
+        help: "Types of evidence that are not raised, separated by commas (names in docs/detections.md).",
+        set: |c, text| {
+            c.disabled_detections = list(text).map(str::to_ascii_lowercase).collect();
+            Ok(None)
+        },
+        show: |c| joined(c.disabled_detections.iter().cloned()),
+    },
+    Key {
+        section: "modules",
+        name: "disable",
+        help: "Modules that do not run, separated by commas.",
+        set: |c, text| {
+            c.disabled_modules = list(text).map(str::to_ascii_lowercase).collect();
+            Ok(None)
+        },
+        show: |c| joined(c.disabled_modules.iter().cloned()),
+    },
+    Key {
+        section: "modules",
+        name: "timeline_human_timestamp",
+        help: "True: timelines show date and time (UTC); False: seconds since 1970.",
+        set: |c, text| {
+            c.timeline_human_timestamp = yes_or_no(text)?;
+            Ok(None)
+        },
+        show: |c| if c.timeline_human_timestamp { "True".to_owned() } else { "False".to_owned() },
+    },
+    Key {
+        section: "longconnections",
+        name: "long_connection_threshold",
+        help: "Seconds from which a connection counts as long.",
+        set: |c, text| {
+            let (seconds, note) = number(text, 1, 31_536_000, "seconds")?;
+            c.long_connection_threshold_s = seconds;
+            Ok(note)
+        },
+        show: |c| c.long_connection_threshold_s.to_string(),
+    },
+    Key {
+        section: "threatintelligence",
+        name: "download_path_for_local_threat_intelligence",
+        help: "Folder with your own lists of bad addresses and names; a relative path starts at this file. Empty: none.",
+        set: |c, text| {
+            c.local_ti_folder = (!text.is_empty()).then(|| text.into());
+            Ok(None)
+        },
+        show: |c| c.local_ti_folder.as_ref().map_or_else(String::new, |p| p.display().to_string()),
+    },
+];
+
+/// The key of that name, or a sentence with the nearest known one.
+///
+/// # Errors
+/// Unknown section or key.
+pub fn find(section: &str, name: &str) -> Result<&'static Key, String> {
+    let lower = name.to_ascii_lowercase();
+    if let Some(key) = KEYS.iter().find(|k| k.section == section && k.name == lower) {
+        return Ok(key);
+    }
+    if !KEYS.iter().any(|k| k.section == section) {
+        let hint = nearest(section, KEYS.iter().map(|k| k.section));
+        return Err(format!(
+            "unknown section [{section}]{}",
+            hint.map_or_else(String::new, |h| format!(", did you mean [{h}]?"))
+        ));
+    }
+    if let Some(key) = KEYS.iter().find(|k| k.name == lower) {
+        return Err(format!("{name} belongs into section [{}], not [{section}]", key.section));
+    }
+    let hint = nearest(&lower, KEYS.iter().filter(|k| k.section == section).map(|k| k.name))
+        .or_else(|| nearest(&lower, KEYS.iter().map(|k| k.name)));
+    let hint = hint.map_or_else(String::new, |h| format!(", did you mean {h}?"));
+    Err(format!("unknown key {name} in section [{section}]{hint}"))
+}
+
+fn number(text: &str, least: u64, most: u64, expected: &str) -> Result<(u64, Option<String>), String> {
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(expected.to_owned());
+    }
+    // Digits that do not fit are far above any limit.
+    let value: u64 = text.parse().unwrap_or(u64::MAX);
+    let used = value.clamp(least, most);
+    Ok((used, (used != value).then(|| used.to_string())))
+}
+
+/// Commas separate; the brackets and quotes of Slips' Python-style lists are accepted.
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.trim_matches(|c| matches!(c, '[' | ']'))
+        .split(',')
+        .map(|t| t.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\'' | '"')))
+        .filter(|t| !t.is_empty())
+}
+
+fn joined(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "true" | "on" | "1" => Ok(true),
+        "no" | "false" | "off" | "0" => Ok(false),
+        _ => Err("yes or no".to_owned()),
+    }
+}
+
+fn said(value: bool) -> String {
+    if value { "yes".to_owned() } else { "no".to_owned() }
+}

@@ -1,0 +1,357 @@
+//! The folder of one site: everything that is written of its analysis.
+//!
+//! Enters: evidence as it is raised, grows and settles; alerts; views of profiles and windows. Leaves: files, refreshed by
+//! [`Folder::report`] and completed by [`Folder::finish`]. All methods take `&self` and may be called from any thread. A file
+//! that cannot be written is remembered as the first error and tried again at the next refresh: the others are
+//! written all the same. Without files (`-l`) the same calls keep only what the summary needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use slips_agent::record::Mac;
+
+use super::file::{self, Growing, Settling};
+use super::findings::{Digest, Finding, Findings};
+use super::summary::{self, Counts, InputTotals, Summary};
+use super::{AlertLine, Error, EvidenceLine, News, Watch, line};
+use crate::config::Config;
+use crate::evidence::{Alert, Evidence};
+
+/// What is known about a profile.
+#[derive(Clone, Copy, Debug)]
+pub struct ProfileView<'a> {
+    /// Address.
+    pub addr: IpAddr,
+    /// Start of its first flow.
+    pub first_seen_us: u64,
+    /// Latest time it was seen.
+    pub last_seen_us: u64,
+    /// Hardware address, if one is known.
+    pub mac: Option<Mac>,
+    /// Anything else, as `name: value` in this order (host name, gateway, user agents, services …).
+    pub facts: &'a [(&'a str, String)],
+}
+
+/// One window of a profile, ready to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowView<'a> {
+    /// Whose.
+    pub profile: IpAddr,
+    /// Counted from the profile's first, which is 1.
+    pub number: i64,
+    /// Start.
+    pub start_us: u64,
+    /// Whether an alert asked to block the profile in it.
+    pub blocked: bool,
+    /// Evidence of the window, in order of first raising.
+    pub evidence: &'a [&'a Evidence],
+}
+
+/// The folder of one site.
+#[derive(Debug)]
+pub struct Folder {
+    dir: PathBuf,
+    files: bool,
+    watch: Watch,
+    started: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    evidence: Settling,
+    /// Evidence that is not in the settled prefix.
+    open: BTreeMap<u64, Open>,
+    /// Evidence up to this id is in the settled prefix.
+    settled: u64,
+    dirty: bool,
+    log: Growing,
+    alerts: Growing,
+    blocked: BTreeSet<(u64, IpAddr, i64)>,
+    by_type: BTreeMap<String, u64>,
+    alert_count: u64,
+    input: InputTotals,
+    findings: Findings,
+    error: Option<Error>,
+}
+
+/// Evidence whose line may change.
+#[derive(Debug)]
+struct Open {
+    line: String,
+    /// The line is its last.
+    last: bool,
+    profile: IpAddr,
+    digest: Digest,
+}
+
+impl Folder {
+    /// Makes the folder `dir` with its empty files; with `create_log_files = no` nothing is made.
+    ///
+    /// # Errors
+    /// The folder or a file in it cannot be made.
+    pub fn create(dir: &Path, config: &Config) -> Result<Self, Error> {
+        let mut state = State {
+            evidence: Settling::new(dir.join("evidence.jsonl")),
+            open: BTreeMap::new(),
+            settled: 0,
+            dirty: true,
+            log: Growing::new(dir.join("alerts.log")),
+            alerts: Growing::new(dir.join("alerts.jsonl")),
+            blocked: BTreeSet::new(),
+            by_type: BTreeMap::new(),
+            alert_count: 0,
+            input: InputTotals::default(),
+            findings: Findings::default(),
+            error: None,
+        };
+        if config.create_log_files {
+            file::make_dir(dir)?;
+            state.evidence.write("")?;
+            state.log.write()?;
+            state.alerts.write()?;
+            file::replace(&dir.join("Blocked.txt"), &blocked_text(&state.blocked))?;
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            files: config.create_log_files,
+            watch: config.watch.clone(),
+            started: Instant::now(),
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Evidence was raised: for the first time, or again because it grew enough to be told again. Told to the watch and
+    /// written to `alerts.log`; its line in `evidence.jsonl` is new or replaced.
+    pub fn raise(&self, evidence: &Evidence) {
+        self.watch.tell(News::Evidence(evidence));
+        let mut state = self.lock();
+        if self.files {
+            state.log.line(&(line::evidence_text(evidence) + "\n"));
+        }
+        self.put(&mut state, evidence);
+    }
+
+    /// Evidence grew: its line in `evidence.jsonl` is replaced, nobody is told.
+    pub fn update(&self, evidence: &Evidence) {
+        self.put(&mut self.lock(), evidence);
+    }
+
+    fn put(&self, state: &mut State, evidence: &Evidence) {
+        // What is settled cannot change: a reader may have passed it.
+        if evidence.id <= state.settled {
+            return;
+        }
+        let open = Open {
+            line: line::json(&EvidenceLine::from(evidence)),
+            last: false,
+            profile: evidence.profile,
+            digest: Digest::of(evidence),
+        };
+        if state.open.insert(evidence.id, open).is_none() {
+            *state.by_type.entry(evidence.kind.to_owned()).or_default() += 1;
+        }
+        state.dirty = true;
+    }
+
+    /// Evidence `id` will not change any more (its window is closed). Its line joins the unchanging part of
+    /// `evidence.jsonl` as soon as all lines before it have.
+    pub fn settle(&self, id: u64) {
+        if let Some(open) = self.lock().open.get_mut(&id) {
+            open.last = true;
+        }
+    }
+
+    /// An alert was decided.
+    pub fn alert(&self, alert: &Alert) {
+        self.watch.tell(News::Alert(alert));
+        let mut state = self.lock();
+        state.alert_count += 1;
+        state.findings.alert(alert.profile);
+        if alert.blocked {
+            state.blocked.insert((alert.id, alert.profile, alert.window));
+        }
+        if self.files {
+            state.log.line(&(line::alert_text(alert) + "\n"));
+            state.alerts.line(&line::json(&AlertLine::from(alert)));
+        }
+        state.dirty = true;
+    }
+
+    /// Sets what the input side has counted. The latest call counts.
+    pub fn input(&self, totals: InputTotals) {
+        self.lock().input = totals;
+    }
+
+    /// Writes or replaces `<address>/profile`.
+    pub fn profile(&self, view: &ProfileView<'_>) {
+        let mut text = format!("Profiled IP: {}\n", view.addr);
+        text.push_str(&format!("First seen: {}\n", line::clock(view.first_seen_us)));
+        text.push_str(&format!("Last seen: {}\n", line::clock(view.last_seen_us)));
+        if let Some(mac) = view.mac {
+            text.push_str(&format!("MAC address: {mac}\n"));
+        }
+        for (name, value) in view.facts {
+            let value: String = value.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+            text.push_str(&format!("{name}: {value}\n"));
+        }
+        self.in_profile(view.addr, |dir| file::replace(&dir.join("profile"), &text));
+    }
+
+    /// Writes or replaces the file of one window.
+    pub fn window(&self, view: &WindowView<'_>) {
+        let start =
+            line::formatted(view.start_us, "%Y-%m-%dT%H-%M-%S").unwrap_or_else(|| view.start_us.to_string());
+        let name = format!("{start}.timewindow{}", view.number);
+        let mut text = format!("ProfileID: profile_{}\n\n", view.profile);
+        if view.blocked {
+            text.push_str("Was requested to block in this time window: True\n");
+        }
+        if !view.evidence.is_empty() {
+            text.push_str("Evidence of detections in this TW:\n");
+        }
+        for e in view.evidence {
+            text.push_str(&format!("\tEvidence: {}\n", line::evidence_text(e)));
+        }
+        self.in_profile(view.profile, |dir| file::replace(&dir.join(&name), &text));
+    }
+
+    /// Appends finished lines (see [`super::timeline`]) to `<address>/timeline`.
+    pub fn timeline(&self, profile: IpAddr, lines: &str) {
+        self.in_profile(profile, |dir| file::append(&dir.join("timeline"), lines));
+    }
+
+    fn in_profile(&self, addr: IpAddr, write: impl Fn(&Path) -> Result<(), Error>) {
+        if !self.files {
+            return;
+        }
+        let dir = self.dir.join(addr.to_string());
+        // The folder is there already for all but the first file of a profile.
+        let result = match write(&dir) {
+            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => {
+                file::make_dir(&dir).and_then(|()| write(&dir))
+            }
+            other => other,
+        };
+        if let Err(error) = result {
+            self.lock().error.get_or_insert(error);
+        }
+    }
+
+    /// Brings the files of the whole site up to date; those of profiles and windows are the engine's calls.
+    ///
+    /// # Errors
+    /// The first file that could not be written since the last call. The others were written.
+    pub fn report(&self, counts: &Counts) -> Result<Summary, Error> {
+        self.write(counts, false)
+    }
+
+    /// The same at the end: everything is settled.
+    ///
+    /// # Errors
+    /// As [`Folder::report`].
+    pub fn finish(&self, counts: &Counts) -> Result<Summary, Error> {
+        self.write(counts, true)
+    }
+
+    fn write(&self, counts: &Counts, complete: bool) -> Result<Summary, Error> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        while let Some(first) = state.open.first_entry() {
+            if !complete && !first.get().last {
+                break;
+            }
+            state.settled = *first.key();
+            let open = first.remove();
+            if self.files {
+                state.evidence.settle(&open.line);
+            }
+            state.findings.settle(open.profile, state.settled, open.digest);
+            state.dirty = true;
+        }
+        let summary = self.summary(state, counts, complete);
+        if self.files {
+            let mut results = Vec::new();
+            if state.dirty || complete {
+                let tail: String = state.open.values().map(|open| open.line.as_str()).collect();
+                results.push(state.evidence.write(&tail));
+                results.push(state.log.write());
+                results.push(state.alerts.write());
+                results.push(file::replace(&self.dir.join("Blocked.txt"), &blocked_text(&state.blocked)));
+            }
+            state.dirty = results.iter().any(Result::is_err);
+            let text = serde_json::to_string_pretty(&summary).unwrap_or_default() + "\n";
+            results.push(file::replace(&self.dir.join("summary.json"), &text));
+            for error in results.into_iter().filter_map(Result::err) {
+                state.error.get_or_insert(error);
+            }
+        }
+        state.error.take().map_or(Ok(summary), Err)
+    }
+
+    /// The summary as of now, also when files fail.
+    #[must_use]
+    pub fn current(&self, counts: &Counts) -> Summary {
+        self.summary(&self.lock(), counts, false)
+    }
+
+    fn summary(&self, state: &State, counts: &Counts, complete: bool) -> Summary {
+        let mut input = state.input.clone();
+        input.add(&InputTotals { losses: counts.losses.clone(), ..InputTotals::default() });
+        let (cpu_s, peak_rss_bytes) = summary::cost();
+        Summary {
+            flows: counts.flows,
+            packets: input.packets,
+            bytes: input.bytes,
+            app_records: counts.app_records,
+            arp: counts.arp,
+            bad_records: input.bad_records,
+            losses: input.losses,
+            profiles: counts.profiles,
+            windows: counts.windows,
+            evidence: state.by_type.clone(),
+            alerts: state.alert_count,
+            blocked: state.blocked.iter().map(|(_, addr, _)| *addr).collect::<BTreeSet<_>>().len() as u64,
+            first_ts: line::seconds(counts.first_us),
+            last_ts: line::seconds(counts.last_us),
+            complete,
+            wall_s: (self.started.elapsed().as_secs_f64() * 1e3).round() / 1e3,
+            cpu_s,
+            peak_rss_bytes,
+        }
+    }
+
+    /// What was found, worst profile first: alerts, then accumulated threat, then address.
+    #[must_use]
+    pub fn findings(&self, most: usize) -> Vec<Finding> {
+        let state = self.lock();
+        let mut findings = state.findings.clone();
+        for (id, open) in &state.open {
+            findings.settle(open.profile, *id, open.digest.clone());
+        }
+        findings.worst(most)
+    }
+
+    /// A thread that panicked while holding the lock left whole lines behind: the rest is still worth writing.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The layout of Slips: who was asked to be blocked, and in which window.
+fn blocked_text(blocked: &BTreeSet<(u64, IpAddr, i64)>) -> String {
+    let mut text = String::from("Detections:\n\n");
+    for (_, addr, window) in blocked {
+        text.push_str(&format!("\t{addr}: timewindow{window}\n"));
+    }
+    text
+}
