@@ -1,1 +1,1 @@
-//! The packet path as one value: frame in, records out.
+//! The sensor: packet → flow + app → records, with one ledger for everything that passes or is lost.
