@@ -5,7 +5,9 @@
 //! the flow's application bytes are skipped and counted. Nothing here allocates after start, and no bytes can make it
 //! panic.
 
+pub mod parser;
 pub mod record;
+pub mod scratch;
 
 use crate::record::{FiveTuple, Service, Uid};
 
