@@ -4,9 +4,86 @@
 //! [`Drop`] reason that a counter takes. No copy, no allocation, no panic on any bytes. It never keeps state: IP
 //! fragments and tunnels are announced to the caller, which asks again for the inside.
 
+mod bytes;
+mod dot11;
+mod ip;
+mod link;
+mod transport;
+mod tunnel;
+
+#[cfg(test)]
+mod tests;
+
 use core::net::IpAddr;
 
+use bytes::Rest;
+
+pub use tunnel::{Tunnel, TunnelKind, tunnel};
+
 use crate::record::{ArpRecord, Mac};
+
+/// Decodes one frame. `wire_len` is its length on the wire; the captured bytes may be fewer.
+///
+/// # Errors
+/// The reason why there is no view of it.
+pub fn decode<'a>(link: LinkType, frame: &'a [u8], wire_len: u32) -> Result<Packet<'a>, Drop> {
+    let (frame, inside) = link::decode(link, Rest::new(frame, wire_len))?;
+    let net = match inside {
+        link::Inside::Arp => Net::Arp(ip::arp(frame.rest, frame.src_mac, frame.dst_mac)?),
+        inside => Net::Ip(ip::decode(inside, frame.rest)?),
+    };
+    Ok(Packet {
+        src_mac: frame.src_mac,
+        dst_mac: frame.dst_mac,
+        vlan: frame.vlan,
+        inner_vlan: frame.inner_vlan,
+        net,
+    })
+}
+
+/// Decodes one IPv4 or IPv6 packet, which the version nibble tells apart.
+///
+/// # Errors
+/// The reason why there is no view of it.
+pub fn decode_ip(bytes: &[u8], wire_len: u32) -> Result<Ip<'_>, Drop> {
+    ip::decode(link::Inside::Ip, Rest::new(bytes, wire_len))
+}
+
+/// Decodes layer 4 of a whole datagram. Extension headers of IPv6 that lie in front of it are passed over.
+///
+/// # Errors
+/// The reason why there is no view of it.
+pub fn decode_transport(proto: u8, body: &[u8], body_len: u32) -> Result<Transport<'_>, Drop> {
+    let mut chain = ip::Chain { proto, rest: Rest::new(body, body_len), fragment: None };
+    chain.walk_v6()?;
+    match chain.fragment {
+        // A fragment inside a datagram that was put together from fragments: nobody sends that in good faith.
+        Some(_) => Err(Drop::ExtensionMalformed),
+        None => transport::decode(chain.proto, chain.rest),
+    }
+}
+
+impl<'a> Ip<'a> {
+    /// The datagram that `self`, its last fragment, completed: `body` is the beginning of it, `body_len` its whole length,
+    /// `ip_len` the length it would have had on the wire. Addresses and hop limit are those of `self`.
+    ///
+    /// # Errors
+    /// The reason why there is no view of it.
+    pub fn reassembled<'b>(
+        &self,
+        proto: u8,
+        body: &'b [u8],
+        body_len: u32,
+        ip_len: u32,
+    ) -> Result<Ip<'b>, Drop> {
+        let mut chain = ip::Chain { proto, rest: Rest::new(body, body_len), fragment: None };
+        chain.walk_v6()?;
+        if chain.fragment.is_some() {
+            return Err(Drop::ExtensionMalformed);
+        }
+        chain.finish(self.src, self.dst, self.ttl, ip_len)
+    }
+}
 
 /// What the bytes begin with.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -27,6 +104,10 @@ pub enum LinkType {
     Ieee80211,
     /// 802.11 behind a radiotap header, DLT 127.
     Radiotap,
+    /// Cisco HDLC, DLT 104.
+    CiscoHdlc,
+    /// Netfilter log (`tcpdump -i nflog`), DLT 239.
+    Nflog,
     /// Any other DLT: every packet is counted as not understood.
     Other(u16),
 }
@@ -39,13 +120,17 @@ pub enum Drop {
     LinkType,
     /// Ended inside the link header.
     LinkTruncated,
+    /// Link header that contradicts itself, or more tags and labels than are followed.
+    LinkMalformed,
+    /// 802.11 frame whose content is encrypted.
+    Encrypted,
     /// EtherType or payload protocol that is neither IP nor ARP.
     NotIp,
-    /// Ended inside the IP header.
+    /// Ended inside the IP header or its extensions.
     IpTruncated,
-    /// IP header that contradicts itself (version, header length, total length).
+    /// IP header that contradicts itself (version, header length, total length) or the length of its frame.
     IpMalformed,
-    /// Extension headers that are cut, too many or contradict themselves.
+    /// Extension headers that are too many or contradict themselves.
     ExtensionMalformed,
     /// Ended inside the transport header.
     TransportTruncated,
@@ -57,9 +142,11 @@ pub enum Drop {
 
 impl Drop {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::LinkType,
         Self::LinkTruncated,
+        Self::LinkMalformed,
+        Self::Encrypted,
         Self::NotIp,
         Self::IpTruncated,
         Self::IpMalformed,
@@ -75,6 +162,8 @@ impl Drop {
         match self {
             Self::LinkType => "link_type",
             Self::LinkTruncated => "link_truncated",
+            Self::LinkMalformed => "link_malformed",
+            Self::Encrypted => "encrypted",
             Self::NotIp => "not_ip",
             Self::IpTruncated => "ip_truncated",
             Self::IpMalformed => "ip_malformed",
