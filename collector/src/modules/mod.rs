@@ -1,1 +1,118 @@
-//! Under construction in this commit; see the following ones.
+//! Detection modules: one file or folder each; no module knows another.
+//!
+//! A module is a value without traffic state: it holds configuration and lists, and is shared by all shards. What it
+//! remembers of traffic lives in records that the engine keeps per window and per profile ([`Context::window_state`],
+//! [`Context::profile_state`]) and frees with them, so that nothing leaks and results do not depend on how profiles are spread
+//! over shards. It never reads the wall clock, never blocks, and waits in traffic time ([`Context::later`]).
+//!
+//! To add one: write its file, add one line to [`MODULES`]. `docs/modules.md` shows how.
+
+mod about;
+pub mod catalog;
+mod context;
+mod finding;
+pub mod long_connections;
+
+use slips_agent::record::{AppRecord, ArpRecord, FlowRecord};
+
+pub use about::{About, Hook, Kind, Needs};
+pub use context::{Context, States, Subject, Ways};
+pub use finding::{Count, Finding, Key, told_again};
+
+use crate::config::Config;
+use crate::input::Text;
+use crate::profile::letters::Letters;
+
+/// A detection. Only the hooks listed in its [`About`] are called. Each call sees the profile and window after the event was
+/// counted there. With `analysis_direction = all` a flow is seen twice: by its client's profile and by its server's.
+pub trait Module: Send + Sync {
+    /// A flow is over.
+    fn flow(&self, flow: &FlowRecord, ctx: &mut Context<'_>) {
+        let _ = (flow, ctx);
+    }
+
+    /// A flow goes on: counters so far.
+    fn ongoing(&self, flow: &FlowRecord, ctx: &mut Context<'_>) {
+        let _ = (flow, ctx);
+    }
+
+    /// Something was said in a flow, which itself may end much later.
+    fn app(&self, app: &AppRecord<Text>, ctx: &mut Context<'_>) {
+        let _ = (app, ctx);
+    }
+
+    /// The profile sent an ARP packet.
+    fn arp(&self, arp: &ArpRecord, ctx: &mut Context<'_>) {
+        let _ = (arp, ctx);
+    }
+
+    /// The letters of a tuple grew.
+    fn letters(&self, letters: &Letters, ctx: &mut Context<'_>) {
+        let _ = (letters, ctx);
+    }
+
+    /// The window is about to close; its records are freed afterwards.
+    fn window_closed(&self, ctx: &mut Context<'_>) {
+        let _ = ctx;
+    }
+
+    /// The profile is new.
+    fn profile_created(&self, ctx: &mut Context<'_>) {
+        let _ = ctx;
+    }
+
+    /// The time asked for by [`Context::later`] has come.
+    fn timer(&self, key: &Key, ctx: &mut Context<'_>) {
+        let _ = (key, ctx);
+    }
+}
+
+/// How a module comes to be.
+pub struct Entry {
+    /// Its declaration.
+    pub about: &'static About,
+    /// Makes it from the configuration, once for all shards.
+    ///
+    /// # Errors
+    /// One sentence: what the configuration names cannot be used.
+    pub make: fn(&Config) -> Result<Box<dyn Module>, String>,
+}
+
+/// All modules, in the order in which they see an event. New ones go to the end.
+pub const MODULES: &[Entry] = &[long_connections::ENTRY];
+
+/// The modules of one configuration, ready to run.
+pub struct Modules(Vec<(&'static About, Box<dyn Module>)>);
+
+impl Modules {
+    /// Makes every module that is not switched off.
+    ///
+    /// # Errors
+    /// The sentence of the first module that cannot be made.
+    pub fn new(config: &Config) -> Result<Self, String> {
+        let mut running = Vec::new();
+        for entry in MODULES {
+            if !config.disabled_modules.iter().any(|name| name == entry.about.name) {
+                running.push((entry.about, (entry.make)(config)?));
+            }
+        }
+        Ok(Self(running))
+    }
+
+    /// Those of a test.
+    #[cfg(test)]
+    pub(crate) fn of(modules: Vec<(&'static About, Box<dyn Module>)>) -> Self {
+        Self(modules)
+    }
+
+    /// The modules, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static About, &dyn Module)> {
+        self.0.iter().map(|(about, module)| (*about, &**module))
+    }
+}
+
+impl std::fmt::Debug for Modules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(about, _)| about.name)).finish()
+    }
+}

@@ -1,1 +1,58 @@
-//! Under construction in this commit; see the following ones.
+//! Profiles and time windows: what is kept about one address, in all and in each window.
+//!
+//! Enters: flows and records of one address, in the order of the site. Leaves: a [`Profile`] and its [`Window`]s for modules
+//! and for the log folder. Window numbers for people (1 for the first) are given where evidence is put in order; here a
+//! window has its index on the grid of its width, so that shards need not talk. Every list has a cap.
+
+pub mod addr;
+pub mod letters;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use slips_agent::record::Mac;
+
+/// Which end of a flow the profile is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Role {
+    /// It opened the flow.
+    #[default]
+    Client,
+    /// It was asked.
+    Server,
+}
+
+/// What is kept about one address.
+#[derive(Debug)]
+pub struct Profile {
+    /// The address.
+    pub addr: IpAddr,
+    /// Start of its first flow.
+    pub first_seen_us: u64,
+    /// Latest time it was seen.
+    pub last_seen_us: u64,
+    /// Its hardware address, where one is known.
+    pub mac: Option<Mac>,
+    /// User agents of its HTTP requests, in order of first use, at most [`Profile::MAX_AGENTS`].
+    pub user_agents: Vec<Box<str>>,
+    /// Ports it answered on with an established flow: port and protocol, at most [`Profile::MAX_SERVICES`].
+    pub services: BTreeSet<(u16, u8)>,
+}
+
+impl Profile {
+    /// User agents kept.
+    pub const MAX_AGENTS: usize = 16;
+    /// Services kept.
+    pub const MAX_SERVICES: usize = 64;
+}
+
+/// One window of a profile.
+#[derive(Debug)]
+pub struct Window {
+    /// Start of the window divided by the width; 0 for a single window.
+    pub index: i64,
+    /// Start, inclusive.
+    pub start_us: u64,
+    /// End, exclusive; `u64::MAX` for a single window.
+    pub end_us: u64,
+}

@@ -1,1 +1,0 @@
-//! The pipeline behind every input: site stage, shards, evidence, output.

@@ -1,0 +1,91 @@
+//! A map that forgets what was not renewed for long: two generations, each of at most `cap` entries.
+//!
+//! When the young generation is full, the old one is dropped and the young one becomes the old. An entry that is touched moves
+//! to the young generation. So between `cap` and twice `cap` of the latest touched entries are known, at constant cost, and
+//! which ones depends only on the order of touches.
+
+use std::hash::Hash;
+
+use super::Table;
+
+/// See the head of the file.
+#[derive(Debug)]
+pub struct Generations<K, V> {
+    young: Table<K, V>,
+    old: Table<K, V>,
+    cap: usize,
+}
+
+impl<K: Hash + Eq, V> Generations<K, V> {
+    /// Empty, with at most `cap` entries a generation.
+    #[must_use]
+    pub fn new(cap: usize) -> Self {
+        Self { young: Table::default(), old: Table::default(), cap: cap.max(1) }
+    }
+
+    /// The entry, without renewing it.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
+    /// Renews the entry, made by `make` if there is none. The second value is the generation forgotten for room.
+    pub fn touch_or(&mut self, key: K, make: impl FnOnce() -> V) -> (&mut V, Option<Table<K, V>>)
+    where
+        K: Copy,
+    {
+        let mut forgotten = None;
+        if !self.young.contains_key(&key) {
+            let kept = self.old.remove(&key);
+            if self.young.len() >= self.cap {
+                forgotten = Some(std::mem::replace(&mut self.old, std::mem::take(&mut self.young)));
+            }
+            self.young.insert(key, kept.unwrap_or_else(make));
+        }
+        // The entry was just seen or made; `or_insert_with` cannot run `make` twice, so it is not used here.
+        (self.young.get_mut(&key).unwrap_or_else(|| unreachable!()), forgotten)
+    }
+
+    /// Renews the entry, made empty if there is none.
+    pub fn touch(&mut self, key: K) -> &mut V
+    where
+        K: Copy,
+        V: Default,
+    {
+        self.touch_or(key, V::default).0
+    }
+
+    /// Entries known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_renewed_stays_and_what_is_not_goes() {
+        let mut map: Generations<u32, u32> = Generations::new(3);
+        for key in 0..3 {
+            *map.touch(key) = key;
+        }
+        // The fourth entry starts a new generation; 0 is renewed into it, then 1 and 2 are forgotten with the old one.
+        for key in [3, 0, 4, 5] {
+            *map.touch(key) += 10;
+        }
+        assert_eq!((map.get(&0), map.get(&1), map.get(&2), map.get(&3)), (Some(&10), None, None, Some(&10)));
+        for key in 0..1000 {
+            map.touch(key);
+            assert!(map.len() <= 6);
+        }
+    }
+}

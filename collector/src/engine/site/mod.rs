@@ -1,0 +1,264 @@
+//! What the profiles of one site share: names of addresses, hardware addresses, gateway, local networks.
+//!
+//! Written by the site stage in the order of the input; every shard keeps a copy that follows the same updates at the same
+//! places in the stream, so that what a module reads does not depend on how many shards there are or how far another has
+//! come. Bounded by two generations: when the young one is full the old one is forgotten and the young one becomes the old;
+//! what is seen again is renewed.
+
+mod generations;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use slips_agent::record::Mac;
+
+pub use generations::Generations;
+
+use crate::config::Network;
+
+/// How a name became known.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum How {
+    /// Answer of a DNS, mDNS or LLMNR reply.
+    Dns,
+    /// Server name of a TLS or QUIC client hello.
+    Sni,
+    /// Host header of an HTTP request.
+    HttpHost,
+}
+
+/// A name of an address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Name {
+    /// Lower case, without the last dot.
+    pub name: Arc<str>,
+    /// How it became known first.
+    pub how: How,
+    /// Addresses that asked for it, latest last, at most [`Name::MAX_ASKERS`].
+    pub askers: Vec<IpAddr>,
+    /// When it was last seen.
+    pub last_us: u64,
+}
+
+impl Name {
+    /// Askers kept of one name of one address.
+    pub const MAX_ASKERS: usize = 8;
+}
+
+/// What is known of a host of the local network.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Host {
+    /// Hardware address it uses now.
+    pub mac: Option<Mac>,
+    /// Name it gave to the DHCP server.
+    pub host_name: Option<Arc<str>>,
+}
+
+/// The site as known at one place of the stream.
+#[derive(Debug)]
+pub struct Site {
+    names: Generations<IpAddr, Vec<Name>>,
+    hosts: Generations<IpAddr, Host>,
+    macs: Generations<Mac, Vec<IpAddr>>,
+    gateway: Option<IpAddr>,
+    gateway_mac: Option<Mac>,
+    derived_local: Vec<Network>,
+    home: Vec<Network>,
+    own: Vec<IpAddr>,
+}
+
+/// Addresses with names kept in one generation.
+const MAX_NAMED: usize = 32_768;
+/// Names kept of one address.
+const MAX_NAMES: usize = 8;
+/// Local hosts kept in one generation.
+const MAX_HOSTS: usize = 16_384;
+/// Addresses kept of one MAC: a router answers for many.
+const MAX_ADDRS: usize = 8;
+
+/// One change of what is known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Update {
+    /// `addr` is `name`, says a reply to or request of `by`.
+    Named { addr: IpAddr, name: Arc<str>, how: How, by: IpAddr, ts_us: u64 },
+    /// `addr` uses `mac`.
+    Mac { addr: IpAddr, mac: Mac },
+    /// `addr` calls itself `name`.
+    HostName { addr: IpAddr, name: Arc<str> },
+    /// The way out.
+    Gateway { addr: Option<IpAddr>, mac: Option<Mac> },
+    /// A network that must be local.
+    Local(Network),
+    /// A profile is forgotten to make room. Nothing for the site, everything for its shard.
+    Forget(IpAddr),
+}
+
+impl Site {
+    /// Nothing known but the configuration. `own`: addresses of the machine itself on a live interface.
+    #[must_use]
+    pub fn new(home: &[Network], own: &[IpAddr]) -> Self {
+        Self {
+            names: Generations::new(MAX_NAMED),
+            hosts: Generations::new(MAX_HOSTS),
+            macs: Generations::new(MAX_HOSTS),
+            gateway: None,
+            gateway_mac: None,
+            derived_local: Vec::new(),
+            home: home.to_vec(),
+            own: own.to_vec(),
+        }
+    }
+
+    /// Names known for an address, in the order they became known.
+    #[must_use]
+    pub fn names(&self, addr: IpAddr) -> &[Name] {
+        self.names.get(&addr).map_or(&[], Vec::as_slice)
+    }
+
+    /// The name to show for an address: the latest TLS server name or HTTP host if there is one (what was meant), else the
+    /// latest DNS name.
+    #[must_use]
+    pub fn name(&self, addr: IpAddr) -> Option<&str> {
+        let names = self.names(addr);
+        let best = names.iter().max_by_key(|n| (n.how != How::Dns, n.last_us));
+        best.map(|n| &*n.name)
+    }
+
+    /// The address for a sentence: with its name in brackets if one is known.
+    #[must_use]
+    pub fn show(&self, addr: IpAddr) -> String {
+        match self.name(addr) {
+            Some(name) => format!("{addr} ({name})"),
+            None => addr.to_string(),
+        }
+    }
+
+    /// Hardware address and host name of a local address.
+    #[must_use]
+    pub fn host(&self, addr: IpAddr) -> Option<&Host> {
+        self.hosts.get(&addr)
+    }
+
+    /// Addresses seen with a hardware address, latest last: the other IP version of the same host is among them.
+    #[must_use]
+    pub fn addresses(&self, mac: Mac) -> &[IpAddr] {
+        self.macs.get(&mac).map_or(&[], Vec::as_slice)
+    }
+
+    /// Address of the router to the internet, if it is known.
+    #[must_use]
+    pub const fn gateway(&self) -> Option<IpAddr> {
+        self.gateway
+    }
+
+    /// Its hardware address.
+    #[must_use]
+    pub const fn gateway_mac(&self) -> Option<Mac> {
+        self.gateway_mac
+    }
+
+    /// Networks of the site: `home_network` of the configuration, else derived from the traffic (the private range of the
+    /// first private source).
+    #[must_use]
+    pub fn local_networks(&self) -> &[Network] {
+        if self.home.is_empty() { &self.derived_local } else { &self.home }
+    }
+
+    /// Whether the address is inside the local networks.
+    #[must_use]
+    pub fn is_local(&self, addr: IpAddr) -> bool {
+        self.local_networks().iter().any(|n| n.contains(addr))
+    }
+
+    /// Whether the address is the last one of a local network, to which a packet goes for all of its hosts.
+    #[must_use]
+    pub fn is_broadcast(&self, addr: IpAddr) -> bool {
+        let IpAddr::V4(v4) = addr else { return false };
+        self.local_networks().iter().any(|n| match n.addr {
+            IpAddr::V4(net) => {
+                n.prefix < 31
+                    && v4.to_bits() == net.to_bits() | u32::MAX.checked_shr(n.prefix.into()).unwrap_or(0)
+            }
+            IpAddr::V6(_) => false,
+        })
+    }
+
+    /// Networks given by `home_network`.
+    #[must_use]
+    pub fn home_networks(&self) -> &[Network] {
+        &self.home
+    }
+
+    /// Addresses of the machine that watches; empty for files.
+    #[must_use]
+    pub fn own_addresses(&self) -> &[IpAddr] {
+        &self.own
+    }
+
+    /// Follows one change. True when something changed that was not known.
+    pub(super) fn apply(&mut self, update: &Update) -> bool {
+        match update {
+            Update::Named { addr, name, how, by, ts_us } => self.named(*addr, name, *how, *by, *ts_us),
+            Update::Mac { addr, mac } => {
+                let host = self.hosts.touch(*addr);
+                let news = host.mac.replace(*mac) != Some(*mac);
+                let addrs = self.macs.touch(*mac);
+                if addrs.last() != Some(addr) {
+                    addrs.retain(|a| a != addr);
+                    if addrs.len() == MAX_ADDRS {
+                        addrs.remove(0);
+                    }
+                    addrs.push(*addr);
+                }
+                news
+            }
+            Update::HostName { addr, name } => {
+                let host = self.hosts.touch(*addr);
+                let news = host.host_name.as_ref() != Some(name);
+                host.host_name = Some(Arc::clone(name));
+                news
+            }
+            Update::Gateway { addr, mac } => {
+                let news = self.gateway != *addr || self.gateway_mac != *mac;
+                (self.gateway, self.gateway_mac) = (*addr, *mac);
+                news
+            }
+            Update::Local(network) => {
+                let news = !self.derived_local.contains(network);
+                if news {
+                    self.derived_local.push(*network);
+                }
+                news
+            }
+            Update::Forget(_) => true,
+        }
+    }
+
+    fn named(&mut self, addr: IpAddr, name: &Arc<str>, how: How, by: IpAddr, ts_us: u64) -> bool {
+        let names = self.names.touch(addr);
+        let Some(known) = names.iter_mut().find(|n| n.name == *name) else {
+            if names.len() == MAX_NAMES {
+                names.remove(0);
+            }
+            names.push(Name { name: Arc::clone(name), how, askers: vec![by], last_us: ts_us });
+            return true;
+        };
+        known.last_us = known.last_us.max(ts_us);
+        if known.how == How::Dns {
+            known.how = how;
+        }
+        if known.askers.last() == Some(&by) {
+            return false;
+        }
+        known.askers.retain(|a| *a != by);
+        if known.askers.len() == Name::MAX_ASKERS {
+            known.askers.remove(0);
+        }
+        known.askers.push(by);
+        true
+    }
+}
+
+/// Hash tables keyed with a seed that no sender can know; nothing depends on their order.
+pub(crate) type Table<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
