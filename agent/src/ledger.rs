@@ -22,6 +22,8 @@ pub struct Ledger {
     pub fragments_joined: u64,
     /// IP fragments given up: first one never seen, table full, or late.
     pub fragments_lost: u64,
+    /// IP fragments, joined or lost, that overlapped others with other bounds or bytes.
+    pub fragments_overlapping: u64,
     /// ARP packets.
     pub arp: u64,
     /// Flows opened.

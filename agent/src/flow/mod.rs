@@ -1,1 +1,3 @@
 //! Flow table of fixed capacity: packets in, flow records out.
+
+pub mod fragment;
