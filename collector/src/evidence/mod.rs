@@ -1,5 +1,7 @@
 //! Evidence, its accumulation to alerts, and the blocking decision.
 
+pub mod whitelist;
+
 use std::net::IpAddr;
 
 use slips_agent::record::Uid;

@@ -1,0 +1,167 @@
+//! What is never reported: addresses, ranges, domains, organisations and hardware addresses that the owner vouches for.
+//!
+//! Enters: the text of a whitelist in the format of Slips (type, value, direction, what). Leaves: an immutable [`Whitelist`] that
+//! answers, for a flow or an evidence, which line hides it. Reloading makes a new one and swaps it whole. Never decides by anything
+//! but what it is given; prevents a typing error in one line from opening or closing more than that line.
+
+mod organisation;
+mod parse;
+
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+use slips_agent::record::Mac;
+
+pub use organisation::Organisation;
+
+use crate::config::Network;
+
+/// Which end of a flow, or which role in an evidence, an entry is about. In an evidence the attacker is the source.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Direction {
+    /// Traffic that comes from it.
+    Src,
+    /// Traffic that goes to it.
+    Dst,
+    /// Either.
+    Both,
+}
+
+/// What an entry hides.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum What {
+    /// Flows: they are ignored entirely, as if they had not been there.
+    Flows,
+    /// Evidence, which is neither told nor counted.
+    Alerts,
+    /// Both.
+    Both,
+}
+
+/// One end, with everything that is known about it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct End<'a> {
+    /// Address.
+    pub addr: Option<IpAddr>,
+    /// Hardware address.
+    pub mac: Option<Mac>,
+    /// Names: DNS questions that this address answered, TLS server name, HTTP host, certificate subject. Any case, with or
+    /// without a dot at the end.
+    pub names: &'a [&'a str],
+    /// Number of its autonomous system, where a database knows it.
+    pub asn: Option<u32>,
+}
+
+/// A line of the file, in force.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Entry {
+    line: u32,
+    direction: Direction,
+    what: What,
+}
+
+impl Entry {
+    fn hides(&self, end: Direction, what: What) -> bool {
+        (self.direction == Direction::Both || self.direction == end)
+            && (self.what == What::Both || self.what == what)
+    }
+}
+
+/// A bad line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BadLine {
+    /// `file:line`.
+    pub place: String,
+    /// What was found and what was expected.
+    pub what: String,
+}
+
+/// The list in force. Look-ups cost one hash look-up per prefix length in use, per label of a name, and per organisation.
+#[derive(Clone, Debug, Default)]
+pub struct Whitelist {
+    /// By prefix length, so that a look-up masks once per length that occurs.
+    networks: Vec<(Network, Entry)>,
+    addresses: HashMap<IpAddr, Vec<Entry>>,
+    domains: HashMap<Box<str>, Vec<Entry>>,
+    macs: HashMap<Mac, Vec<Entry>>,
+    organisations: Vec<(Organisation, Entry)>,
+}
+
+impl Whitelist {
+    /// Reads the text of a file named `place`. Bad lines are left out and returned; at most [`parse::MAX_ENTRIES`] are kept.
+    #[must_use]
+    pub fn parse(place: &str, text: &str) -> (Self, Vec<BadLine>) {
+        parse::parse(place, text)
+    }
+
+    /// Nothing is listed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Entries in force.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.networks.len()
+            + self.addresses.values().map(Vec::len).sum::<usize>()
+            + self.domains.values().map(Vec::len).sum::<usize>()
+            + self.macs.values().map(Vec::len).sum::<usize>()
+            + self.organisations.len()
+    }
+
+    /// The line that hides a flow between the two ends, if one does.
+    #[must_use]
+    pub fn flow(&self, source: &End<'_>, destination: &End<'_>) -> Option<u32> {
+        self.either(source, destination, What::Flows)
+    }
+
+    /// The line that hides an evidence about attacker and victim, if one does.
+    #[must_use]
+    pub fn evidence(&self, attacker: &End<'_>, victim: &End<'_>) -> Option<u32> {
+        self.either(attacker, victim, What::Alerts)
+    }
+
+    fn either(&self, source: &End<'_>, destination: &End<'_>, what: What) -> Option<u32> {
+        if self.is_empty() {
+            return None;
+        }
+        self.end(source, Direction::Src, what).or_else(|| self.end(destination, Direction::Dst, what))
+    }
+
+    fn end(&self, end: &End<'_>, direction: Direction, what: What) -> Option<u32> {
+        let first = |entries: Option<&Vec<Entry>>| {
+            entries.and_then(|e| e.iter().find(|e| e.hides(direction, what))).map(|e| e.line)
+        };
+        let by_address = end.addr.and_then(|addr| {
+            first(self.addresses.get(&addr)).or_else(|| {
+                let found = self.networks.iter().find(|(n, e)| e.hides(direction, what) && n.contains(addr));
+                found.map(|(_, e)| e.line)
+            })
+        });
+        by_address
+            .or_else(|| end.mac.and_then(|mac| first(self.macs.get(&mac))))
+            .or_else(|| {
+                end.names.iter().find_map(|name| {
+                    let name = lower(name);
+                    suffixes(&name).find_map(|domain| first(self.domains.get(domain)))
+                })
+            })
+            .or_else(|| {
+                let found = self.organisations.iter().find(|(o, e)| e.hides(direction, what) && o.owns(end));
+                found.map(|(_, e)| e.line)
+            })
+    }
+}
+
+fn lower(name: &str) -> String {
+    name.trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// The name itself and every domain above it: `a.b.c`, `b.c`, `c`.
+fn suffixes(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| name.split_once('.').map(|(_, above)| above))
+}
+
+#[cfg(test)]
+mod tests;
