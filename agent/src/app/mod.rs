@@ -5,9 +5,12 @@
 //! the flow's application bytes are skipped and counted. Nothing here allocates after start, and no bytes can make it
 //! panic.
 
+pub mod ja;
 pub mod parser;
 pub mod record;
 pub mod scratch;
+pub mod tls;
+pub mod x509;
 
 use crate::record::{FiveTuple, Service, Uid};
 
