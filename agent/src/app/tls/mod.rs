@@ -81,19 +81,40 @@ impl PrefixParser for TlsParser {
     const WANTS: (usize, usize) = (4096, 12_288);
 
     fn probe(_: Direction, bytes: &[u8]) -> Probe {
-        let head = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map(|i: usize| bytes.get(i).copied());
-        let fits = |at: usize, ok: &dyn Fn(u8) -> bool| head.get(at).copied().flatten().is_none_or(ok);
-        let v2 = fits(0, &|b| b & 0x80 != 0) && fits(2, &|b| b == V2_CLIENT_HELLO || b == V2_SERVER_HELLO);
-        let v3 = fits(0, &|b| b == kind::HANDSHAKE) && fits(5, &|b| matches!(b, 1 | 2))
-            || fits(0, &|b| b == kind::ALERT) && fits(3, &|b| b == 0) && fits(4, &|b| b == 2) && fits(5, &|b| matches!(b, 1 | 2));
-        let v3 = v3 && fits(1, &|b| b == 3) && fits(2, &|b| b <= 4) && fits(3, &|b| b <= 0x48);
-        match bytes.len() {
-            _ if !v2 && !v3 => Probe::No,
-            0..6 => Probe::Unsure,
-            _ if v3 => Probe::Yes,
-            0..11 => Probe::Unsure,
-            _ if v2_hello(bytes).is_some() => Probe::Yes,
-            _ => Probe::No,
+        type Shape = fn(usize, u8) -> bool;
+        let hello: Shape = |at, b| match at {
+            0 => b == kind::HANDSHAKE,
+            1 => b == 3,
+            2 => b <= 4,
+            3 => b <= 0x48,
+            5 => matches!(b, message::CLIENT_HELLO | message::SERVER_HELLO),
+            _ => true,
+        };
+        let alert: Shape = |at, b| match at {
+            0 => b == kind::ALERT,
+            1 => b == 3,
+            2 => b <= 4,
+            3 => b == 0,
+            4 => b == 2,
+            _ => matches!(b, 1 | FATAL),
+        };
+        let v2: Shape = |at, b| match at {
+            0 => b & 0x80 != 0,
+            2 => matches!(b, V2_CLIENT_HELLO | V2_SERVER_HELLO),
+            _ => true,
+        };
+        let fits = |shape: Shape| bytes.iter().take(6).enumerate().all(|(at, b)| shape(at, *b));
+        let records = fits(hello) || fits(alert);
+        if !records && !fits(v2) {
+            Probe::No
+        } else if bytes.len() < 6 {
+            Probe::Unsure
+        } else if records || v2_hello(bytes).is_some() {
+            Probe::Yes
+        } else if bytes.len() < V2_HEADER {
+            Probe::Unsure
+        } else {
+            Probe::No
         }
     }
 
@@ -107,7 +128,8 @@ impl PrefixParser for TlsParser {
 
         let tired = self.client.track.consumed.max(self.server.track.consumed) > PATIENCE_BYTES;
         // Without the client's records the certificates still come; without the server's nothing does.
-        let lost = self.server.track.lost || self.client.track.lost && (!self.confirmed || self.server.encrypted);
+        let lost =
+            self.server.track.lost || self.client.track.lost && (!self.confirmed || self.server.encrypted);
         let ended = view.over || self.established || self.refused || self.version == V2 || tired || lost;
         match (ended, self.confirmed) {
             (true, true) => Outcome::done(Some(App::Tls(self.report(view, scratch)))),
@@ -122,6 +144,8 @@ impl PrefixParser for TlsParser {
 const V2: u16 = 0x0002;
 const V2_CLIENT_HELLO: u8 = 1;
 const V2_SERVER_HELLO: u8 = 4;
+/// Bytes by which either is recognised.
+const V2_HEADER: usize = 13;
 
 /// Message type and whole length of an SSL 2.0 hello, by the lengths that its fields must have.
 fn v2_hello(bytes: &[u8]) -> Option<(u8, u16)> {
@@ -142,7 +166,8 @@ fn v2_hello(bytes: &[u8]) -> Option<(u8, u16)> {
         }
         // Session hit and certificate type are one field here.
         V2_SERVER_HELLO => {
-            let (_, version, certificate, ciphers, connection) = (field()?, field()?, field()?, field()?, field()?);
+            let (_, version, certificate, ciphers, connection) =
+                (field()?, field()?, field()?, field()?, field()?);
             version == 2 && usize::from(len) == 11 + certificate + ciphers + connection
         }
         _ => false,
@@ -161,7 +186,9 @@ const fn opposite(dir: Direction) -> Direction {
 fn first_message(bytes: &[u8]) -> Option<u8> {
     match bytes {
         [kind::HANDSHAKE, _, _, _, _, message, ..] => Some(*message),
-        _ => v2_hello(bytes).map(|(kind, _)| if kind == V2_CLIENT_HELLO { message::CLIENT_HELLO } else { message::SERVER_HELLO }),
+        _ => v2_hello(bytes).map(|(kind, _)| {
+            if kind == V2_CLIENT_HELLO { message::CLIENT_HELLO } else { message::SERVER_HELLO }
+        }),
     }
 }
 
@@ -239,7 +266,8 @@ impl TlsParser {
     }
 
     fn report<'a>(&self, view: &View<'a>, scratch: &mut Scratch<'a>) -> Tls<&'a str> {
-        let client = view.side(self.client_dir()).bytes.get(usize::from(self.client.lead)..).unwrap_or_default();
+        let client =
+            view.side(self.client_dir()).bytes.get(usize::from(self.client.lead)..).unwrap_or_default();
         let (hello, without_key) = client_facts(client, scratch);
         let server = server_facts(view.side(opposite(self.client_dir())).bytes, scratch);
         let facts = Facts {

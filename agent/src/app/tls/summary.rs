@@ -68,7 +68,9 @@ impl<'a> Facts<'a> {
     fn group(&self) -> u16 {
         let Some(server) = self.server else { return 0 };
         match server.group() {
-            0 if (0xc0..=0xcc).contains(&(server.cipher >> 8)) => named_curve(self.server_key_exchange).unwrap_or(0),
+            0 if (0xc0..=0xcc).contains(&(server.cipher >> 8)) => {
+                named_curve(self.server_key_exchange).unwrap_or(0)
+            }
             group => group,
         }
     }

@@ -66,10 +66,12 @@ fn fields(der: &[u8]) -> Option<Fields<'_>> {
 }
 
 fn first_dns_name(extensions: &[u8]) -> Option<&[u8]> {
-    let names = Der::new(Der::new(extensions).content(SEQUENCE)?).filter(|e| e.tag == SEQUENCE).find_map(|e| {
-        let mut extension = Der::new(e.body);
-        // The optional flag `critical` stands between identifier and value.
-        (extension.content(OID)? == SUBJECT_ALT_NAME).then(|| extension.find(|e| e.tag == OCTET_STRING))?
-    })?;
+    let names =
+        Der::new(Der::new(extensions).content(SEQUENCE)?).filter(|e| e.tag == SEQUENCE).find_map(|e| {
+            let mut extension = Der::new(e.body);
+            // The optional flag `critical` stands between identifier and value.
+            (extension.content(OID)? == SUBJECT_ALT_NAME)
+                .then(|| extension.find(|e| e.tag == OCTET_STRING))?
+        })?;
     Der::new(Der::new(names.body).content(SEQUENCE)?).find(|e| e.tag == DNS_NAME).map(|e| e.body)
 }
