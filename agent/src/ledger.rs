@@ -59,4 +59,68 @@ impl Ledger {
     pub fn not_understood_total(&self) -> u64 {
         self.not_understood.iter().sum()
     }
+
+    /// All counters but [`Ledger::not_understood`], in the order of the wire format: new ones go to the end.
+    #[must_use]
+    pub fn counters(&self) -> [u64; COUNTERS] {
+        let Self {
+            packets,
+            bytes,
+            kernel_dropped,
+            not_understood: _,
+            fragments_joined,
+            fragments_lost,
+            arp,
+            flows_opened,
+            flows_ended,
+            flows_expired,
+            flows_evicted,
+            flows_ongoing,
+            app_records,
+            app_refused,
+            app_malformed,
+            filtered,
+        } = *self;
+        [
+            packets,
+            bytes,
+            kernel_dropped,
+            fragments_joined,
+            fragments_lost,
+            arp,
+            flows_opened,
+            flows_ended,
+            flows_expired,
+            flows_evicted,
+            flows_ongoing,
+            app_records,
+            app_refused,
+            app_malformed,
+            filtered,
+        ]
+    }
+
+    /// Sets what [`Ledger::counters`] gives.
+    pub fn set_counters(&mut self, counters: &[u64; COUNTERS]) {
+        [
+            self.packets,
+            self.bytes,
+            self.kernel_dropped,
+            self.fragments_joined,
+            self.fragments_lost,
+            self.arp,
+            self.flows_opened,
+            self.flows_ended,
+            self.flows_expired,
+            self.flows_evicted,
+            self.flows_ongoing,
+            self.app_records,
+            self.app_refused,
+            self.app_malformed,
+            self.filtered,
+        ] = *counters;
+    }
 }
+
+/// Counters beside [`Ledger::not_understood`].
+pub const COUNTERS: usize = 15;

@@ -132,12 +132,12 @@ pub struct Tls<S> {
     pub ja3s: Option<[u8; 16]>,
     /// JA4 of the client; empty if no client hello was seen.
     pub ja4: S,
+    /// Verdict of a source that validates chains (Zeek); empty elsewhere.
+    pub validation: S,
     /// Server's certificates, leaf first.
     pub certs: Vec<Cert<S>, MAX_CERTS>,
     /// Certificates in the chain, also those beyond the capacity.
     pub cert_count: u8,
-    /// Verdict of a source that validates chains (Zeek); empty elsewhere.
-    pub validation: S,
 }
 
 /// One X.509 certificate.
