@@ -60,7 +60,8 @@ impl Ledger {
         self.not_understood.iter().sum()
     }
 
-    /// All counters but [`Ledger::not_understood`], in the order of the wire format: new ones go to the end.
+    /// All counters but [`Ledger::not_understood`], in the order of the wire format: new ones go to the end, here and in
+    /// `wire/FORMAT.md`.
     #[must_use]
     pub fn counters(&self) -> [u64; COUNTERS] {
         let Self {
@@ -80,6 +81,7 @@ impl Ledger {
             app_refused,
             app_malformed,
             filtered,
+            fragments_overlapping,
         } = *self;
         [
             packets,
@@ -97,6 +99,7 @@ impl Ledger {
             app_refused,
             app_malformed,
             filtered,
+            fragments_overlapping,
         ]
     }
 
@@ -118,9 +121,10 @@ impl Ledger {
             self.app_refused,
             self.app_malformed,
             self.filtered,
+            self.fragments_overlapping,
         ] = *counters;
     }
 }
 
 /// Counters beside [`Ledger::not_understood`].
-pub const COUNTERS: usize = 15;
+pub const COUNTERS: usize = 16;

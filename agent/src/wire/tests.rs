@@ -344,7 +344,7 @@ proptest! {
 
     /// Everything pushed comes back, in order, over as many reports as it takes, whatever the seed of the hashes.
     #[test]
-    fn any_records_come_back(records in stream(), base in time(), ledger in any::<[u64; 15]>(), last in any::<bool>()) {
+    fn any_records_come_back(records in stream(), base in time(), ledger in any::<[u64; crate::ledger::COUNTERS]>(), last in any::<bool>()) {
         let mut counted = Ledger::default();
         counted.set_counters(&ledger);
         counted.drop(Drop::NotIp);
