@@ -13,7 +13,7 @@ use crate::record::*;
 
 /// A ledger in which only the `n`th counter is not zero, as the format has it: its lists may become longer without a new
 /// version, so their lengths are ours.
-fn ledger(n: usize, value: &str, not_understood: &[u8]) -> String {
+fn ledger_text(n: usize, value: &str, not_understood: &[u8]) -> String {
     let counters: String = (0..COUNTERS).map(|i| if i == n { value } else { "00" }).collect();
     let reasons: String =
         (0..Drop::ALL.len()).map(|i| format!("{:02x}", not_understood.get(i).unwrap_or(&0))).collect();
@@ -155,7 +155,7 @@ fn report() {
          09 07 b0013c37016b715d              ; missed, VLAN, parent
          03 01 02                            ; ARP, 1 earlier, reply
          01 00 ffffffffffff 01 01 00 000000000000 01"
-            .replace("LEDGER", &ledger(0, "ac02", &[0, 0, 1])),
+            .replace("LEDGER", &ledger_text(0, "ac02", &[0, 0, 1])),
     );
     let mut encoder = Encoder::new(&options, time).unwrap();
     for record in [Record::App(&dns), Record::Flow(&flow), Record::Flow(&rare), Record::Arp(&arp)] {
@@ -238,7 +238,7 @@ fn status() {
          01 00 c0000201 02 04                ; one block, four left out
          01 00000000000000ff 02 02 6e6f      ; one answer
          02 6869"
-            .replace("LEDGER", &ledger(1, "07", &[])),
+            .replace("LEDGER", &ledger_text(1, "07", &[])),
     );
     assert_eq!(status.write(&mut [0; 200]), Ok(expected.as_slice()), "format version {VERSION}");
     assert_eq!(Status::read(&expected), Ok(status), "format version {VERSION}");
