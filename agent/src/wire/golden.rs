@@ -44,7 +44,7 @@ fn tuple() -> FiveTuple {
 #[test]
 fn report() {
     let mut ledger = Ledger { packets: 300, ..Ledger::default() };
-    ledger.drop(Drop::NotIp);
+    ledger.drop(Drop::LinkType);
     let options = Options {
         site: "home",
         sensor: "r1",
@@ -155,7 +155,7 @@ fn report() {
          09 07 b0013c37016b715d              ; missed, VLAN, parent
          03 01 02                            ; ARP, 1 earlier, reply
          01 00 ffffffffffff 01 01 00 000000000000 01"
-            .replace("LEDGER", &ledger_text(0, "ac02", &[0, 0, 1])),
+            .replace("LEDGER", &ledger_text(0, "ac02", &[1])),
     );
     let mut encoder = Encoder::new(&options, time).unwrap();
     for record in [Record::App(&dns), Record::Flow(&flow), Record::Flow(&rare), Record::Arp(&arp)] {
@@ -242,4 +242,15 @@ fn status() {
     );
     assert_eq!(status.write(&mut [0; 200]), Ok(expected.as_slice()), "format version {VERSION}");
     assert_eq!(Status::read(&expected), Ok(status), "format version {VERSION}");
+}
+
+/// The written specification names the counters in the order in which they are sent.
+#[test]
+fn the_specification_lists_the_ledger() {
+    let page: Vec<&str> = include_str!("FORMAT.md").split_whitespace().collect();
+    let page = page.join(" ");
+    let reasons: Vec<&str> = Drop::ALL.iter().map(|reason| reason.name()).collect();
+    assert!(page.contains(&format!("Reasons: {}.", reasons.join(", "))), "{reasons:?}");
+    let list = page.split("since the agent's start: ").nth(1).unwrap().split('.').next().unwrap();
+    assert_eq!(list.split(", ").count(), COUNTERS, "{list}");
 }
