@@ -26,6 +26,14 @@ pub struct Ledger {
     pub fragments_overlapping: u64,
     /// ARP packets.
     pub arp: u64,
+    /// IP packets that carried another packet in a tunnel.
+    pub tunnels: u64,
+    /// Those whose inside gave no view.
+    pub tunnels_opaque: u64,
+    /// IP packets that carry nothing and belong to no flow (IPv6 without next header).
+    pub without_flow: u64,
+    /// IP packets left out because their transport checksum was wrong, where that is looked at.
+    pub bad_checksums: u64,
     /// Flows opened.
     pub flows_opened: u64,
     /// Flows reported as final because they ended.
@@ -82,6 +90,10 @@ impl Ledger {
             app_malformed,
             filtered,
             fragments_overlapping,
+            tunnels,
+            tunnels_opaque,
+            without_flow,
+            bad_checksums,
         } = *self;
         [
             packets,
@@ -100,6 +112,10 @@ impl Ledger {
             app_malformed,
             filtered,
             fragments_overlapping,
+            tunnels,
+            tunnels_opaque,
+            without_flow,
+            bad_checksums,
         ]
     }
 
@@ -122,9 +138,13 @@ impl Ledger {
             self.app_malformed,
             self.filtered,
             self.fragments_overlapping,
+            self.tunnels,
+            self.tunnels_opaque,
+            self.without_flow,
+            self.bad_checksums,
         ] = *counters;
     }
 }
 
 /// Counters beside [`Ledger::not_understood`].
-pub const COUNTERS: usize = 16;
+pub const COUNTERS: usize = 20;

@@ -1,1 +1,286 @@
 //! The sensor: packet → flow + app → records, with one ledger for everything that passes or is lost.
+//!
+//! Enters: frames with their time. Leaves: through the [`Sink`], flow records (final and ongoing), application records and
+//! ARP records, in an order that depends on the frames alone. All memory is taken in [`Sensor::new`]; no frame can
+//! make it grow, wait or fail. It reads no clock: time is the frames', and on a live link that of [`Sensor::advance`].
+//!
+//! One frame: decode; put fragments together; give the packet to its flow, which may end and begin anew; let the
+//! inspector see the payload; look one level deep into tunnels and do the same with the packet inside.
+
+use crate::flow::entry::Seen;
+use crate::flow::fragment::{Fragments, Outcome};
+use crate::flow::key::{Family, Probe};
+use crate::flow::{Due, Flow, Index, Table, Timeouts, Why, checksum, direction};
+use crate::ledger::Ledger;
+use crate::packet::{self, Ip, LinkType, Net, Transport, TunnelKind};
+use crate::record::{FiveTuple, FlowKind, Record, Sink, Uid};
+
+/// Sizes and times of a sensor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SensorConfig {
+    /// Flows that are followed at the same time.
+    pub flows: usize,
+    /// Datagrams that wait for fragments at the same time.
+    pub fragments: usize,
+    /// First bytes kept of each.
+    pub fragment_bytes: usize,
+    /// When what happens to a flow.
+    pub timeouts: Timeouts,
+    /// Leave out packets whose transport checksum is wrong.
+    pub verify_checksums: bool,
+    /// Flows of different VLANs are different flows, even between the same addresses. Zeek's default is no.
+    pub vlan_flows: bool,
+    /// Random number from outside that places flows in the table. Results do not depend on it.
+    pub hash_seed: u64,
+}
+
+impl Default for SensorConfig {
+    /// 8,192 flows, for a small router.
+    fn default() -> Self {
+        Self::for_capacity(8192)
+    }
+}
+
+impl SensorConfig {
+    /// Everything in proportion to the flows that are to be followed.
+    #[must_use]
+    pub fn for_capacity(flows: usize) -> Self {
+        Self {
+            flows,
+            fragments: (flows / 256).clamp(8, 256),
+            fragment_bytes: 2048,
+            timeouts: Timeouts::default(),
+            verify_checksums: false,
+            vlan_flows: false,
+            hash_seed: 0,
+        }
+    }
+}
+
+/// A sensor.
+#[derive(Debug)]
+pub struct Sensor {
+    table: Table,
+    fragments: Fragments,
+    ledger: Ledger,
+    verify_checksums: bool,
+    vlan_flows: bool,
+}
+
+impl Sensor {
+    /// Takes all memory that the sensor will ever have.
+    #[must_use]
+    pub fn new(config: &SensorConfig) -> Self {
+        Self {
+            table: Table::new(config.flows, &config.timeouts, config.hash_seed),
+            fragments: Fragments::new(config.fragments, config.fragment_bytes),
+            ledger: Ledger::default(),
+            verify_checksums: config.verify_checksums,
+            vlan_flows: config.vlan_flows,
+        }
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Counters that others keep here, such as what the kernel dropped.
+    pub const fn ledger_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
+    /// Flows in the table.
+    #[must_use]
+    pub const fn open_flows(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The latest time that the sensor has heard of.
+    #[must_use]
+    pub const fn clock_us(&self) -> u64 {
+        self.table.clock_us()
+    }
+
+    /// Takes one frame that was seen at `ts_us`. `wire_len` is its length on the wire.
+    pub fn packet(&mut self, ts_us: u64, link: LinkType, frame: &[u8], wire_len: u32, sink: &mut impl Sink) {
+        self.ledger.packets = self.ledger.packets.saturating_add(1);
+        self.ledger.bytes = self.ledger.bytes.saturating_add(u64::from(wire_len));
+        self.advance(ts_us, sink);
+        match packet::decode(link, frame, wire_len) {
+            Err(reason) => self.ledger.drop(reason),
+            Ok(decoded) => {
+                let seen = Seen {
+                    ts_us,
+                    src_mac: decoded.src_mac,
+                    dst_mac: decoded.dst_mac,
+                    vlan: decoded.vlan,
+                    parent: None,
+                };
+                match decoded.net {
+                    Net::Arp(mut arp) => {
+                        arp.ts_us = ts_us;
+                        self.ledger.arp = self.ledger.arp.saturating_add(1);
+                        sink.record(Record::Arp(&arp));
+                    }
+                    Net::Ip(ip) => self.whole_ip(&seen, &ip, sink, Self::outer),
+                }
+            }
+        }
+    }
+
+    /// Reports what is over at `now_us`, without a frame: for a link on which nothing comes.
+    pub fn advance(&mut self, now_us: u64, sink: &mut impl Sink) {
+        self.table.tick(now_us);
+        while let Some(due) = self.table.due() {
+            match due {
+                Due::Final(index, why) => self.end(index, why, sink),
+                Due::Ongoing(index) => self.ongoing(index, sink),
+            }
+        }
+        self.fragments.expire(now_us, &mut self.ledger);
+    }
+
+    /// The input is over: reports everything that is still open.
+    pub fn finish(&mut self, sink: &mut impl Sink) {
+        while let Some(index) = self.table.any() {
+            self.end(index, Why::Ended, sink);
+        }
+        self.fragments.finish(&mut self.ledger);
+    }
+
+    /// Puts fragments together, then hands the packet on.
+    fn whole_ip<S: Sink>(
+        &mut self,
+        seen: &Seen,
+        ip: &Ip<'_>,
+        sink: &mut S,
+        next: fn(&mut Self, &Seen, &Ip<'_>, &mut S),
+    ) {
+        if ip.fragment.is_none() {
+            next(self, seen, ip, sink);
+            return;
+        }
+        // The datagram borrows from the fragment store, which is put back afterwards.
+        let mut fragments = core::mem::replace(&mut self.fragments, Fragments::new(0, 0));
+        if let Outcome::Complete(datagram) = fragments.offer(seen.ts_us, seen.vlan, ip, &mut self.ledger) {
+            match datagram.decode(ip) {
+                Ok(whole) => next(self, seen, &whole, sink),
+                Err(reason) => self.ledger.drop(reason),
+            }
+        }
+        self.fragments = fragments;
+    }
+
+    /// A packet as it was on the link: its flow, then the packet inside, if it is a tunnel.
+    fn outer<S: Sink>(&mut self, seen: &Seen, ip: &Ip<'_>, sink: &mut S) {
+        let Some(tunnel) = packet::tunnel(ip) else {
+            self.flow(seen, ip, sink);
+            return;
+        };
+        self.ledger.tunnels = self.ledger.tunnels.saturating_add(1);
+        // Tunnels over UDP are flows; the others have no ports, and no record but those of what they carry.
+        let over_udp = matches!(tunnel.kind, TunnelKind::Vxlan | TunnelKind::Geneve);
+        let parent = if over_udp { self.flow(seen, ip, sink) } else { Some(tunnel_uid(ip)) };
+        let Some(parent) = parent else { return };
+        match packet::decode(tunnel.link, tunnel.bytes, tunnel.wire_len) {
+            Ok(packet::Packet { src_mac, dst_mac, vlan, net: Net::Ip(inner), .. }) => {
+                let seen = Seen { ts_us: seen.ts_us, src_mac, dst_mac, vlan, parent: Some(parent) };
+                self.whole_ip(&seen, &inner, sink, Self::inner);
+            }
+            // ARP of a network behind the tunnel says nothing of this site.
+            Ok(_) => {}
+            Err(_) => self.ledger.tunnels_opaque = self.ledger.tunnels_opaque.saturating_add(1),
+        }
+    }
+
+    fn inner<S: Sink>(&mut self, seen: &Seen, ip: &Ip<'_>, sink: &mut S) {
+        self.flow(seen, ip, sink);
+    }
+
+    /// Gives a packet to its flow, and returns the flow's identity.
+    fn flow(&mut self, seen: &Seen, ip: &Ip<'_>, sink: &mut impl Sink) -> Option<Uid> {
+        let vlan = if self.vlan_flows { seen.vlan.map_or(0, |v| v.saturating_add(1)) } else { 0 };
+        let Some(probe) = Probe::of(ip, vlan) else {
+            self.ledger.without_flow = self.ledger.without_flow.saturating_add(1);
+            return None;
+        };
+        let found = self.table.find(&probe).filter(|(index, _)| !self.reused(*index, ip));
+        let (index, dir) = match found {
+            Some(found) => found,
+            None => self.open(&probe, seen, ip, sink)?,
+        };
+        let flow = self.table.flow_mut(index)?;
+        let uid = flow.uid();
+        if self.verify_checksums && checksum::wrong(ip) {
+            self.ledger.bad_checksums = self.ledger.bad_checksums.saturating_add(1);
+            flow.bad_checksum(dir);
+            return Some(uid);
+        }
+        let effect = flow.packet(ip, seen.ts_us, dir);
+        if self.table.settle(index, &effect) {
+            self.ongoing(index, sink);
+        }
+        Some(uid)
+    }
+
+    /// Whether the packet begins a new connection on the ports of an old one.
+    fn reused(&self, index: Index, ip: &Ip<'_>) -> bool {
+        let Transport::Tcp(seg) = &ip.transport else { return false };
+        self.table.flow(index).is_some_and(|f| f.family() == Family::Tcp && f.tcp().reused_by(seg))
+    }
+
+    fn open(
+        &mut self,
+        probe: &Probe,
+        seen: &Seen,
+        ip: &Ip<'_>,
+        sink: &mut impl Sink,
+    ) -> Option<(Index, crate::app::Direction)> {
+        if let Some((old, _)) = self.table.find(probe) {
+            self.end(old, Why::Ended, sink);
+        }
+        if let Some(victim) = self.table.victim() {
+            self.end(victim, Why::Evicted, sink);
+        }
+        let turned = direction::first_is_answer(ip);
+        let flow = Flow::begin(probe, seen, turned);
+        let dir = probe.direction(flow.tuple(), probe.vlan)?;
+        let index = self.table.open(probe, flow)?;
+        self.ledger.flows_opened = self.ledger.flows_opened.saturating_add(1);
+        Some((index, dir))
+    }
+
+    fn end(&mut self, index: Index, why: Why, sink: &mut impl Sink) {
+        let now_us = self.table.clock_us();
+        if let Some(flow) = self.table.flow_mut(index) {
+            let counter = match why {
+                Why::Ended => &mut self.ledger.flows_ended,
+                Why::Expired => &mut self.ledger.flows_expired,
+                Why::Evicted => &mut self.ledger.flows_evicted,
+            };
+            *counter = counter.saturating_add(1);
+            let record = flow.record(FlowKind::Final, now_us);
+            sink.record(Record::Flow(&record));
+        }
+        self.table.remove(index);
+    }
+
+    fn ongoing(&mut self, index: Index, sink: &mut impl Sink) {
+        let now_us = self.table.clock_us();
+        if let Some(flow) = self.table.flow_mut(index) {
+            flow.reported();
+            self.ledger.flows_ongoing = self.ledger.flows_ongoing.saturating_add(1);
+            let record = flow.record(FlowKind::Ongoing, now_us);
+            sink.record(Record::Flow(&record));
+        }
+    }
+}
+
+/// Identity of a tunnel without ports: its ends, in order, and its protocol. It has no beginning that one could see.
+fn tunnel_uid(ip: &Ip<'_>) -> Uid {
+    let (a, b) = if ip.src <= ip.dst { (ip.src, ip.dst) } else { (ip.dst, ip.src) };
+    let tuple = FiveTuple { orig_addr: a, orig_port: 0, resp_addr: b, resp_port: 0, proto: ip.proto };
+    Uid::of(&tuple, None, 0)
+}

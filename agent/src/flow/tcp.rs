@@ -1,0 +1,664 @@
+//! TCP as an observer between the ends sees it.
+//!
+//! Enters: segments with their direction. Leaves: the state of both ends, payload sizes from sequence numbers, history
+//! letters, gaps, and what the flow table must do (start or stop a clock). It never looks at payload and keeps none.
+//!
+//! The rules follow what Zeek documents and does, so that `conn_state`, `history` and byte counts mean the same in both:
+//! an end is what it last did (SYN, data without SYN, FIN, RST); a flow seen from the middle gets a virtual SYN just
+//! before its first segment; sizes are sequence distances without SYN and FIN, so a retransmission counts once and a gap
+//! counts too. Relative numbers have 64 bits and follow the 32-bit ones through their wraps.
+
+use super::history::{Event, Trail};
+use super::stream::{Sender, Stream};
+use crate::app::Direction;
+use crate::packet::Tcp;
+use crate::record::ConnState;
+
+/// FIN bit.
+pub const FIN: u8 = 1;
+/// SYN bit.
+pub const SYN: u8 = 2;
+/// RST bit.
+pub const RST: u8 = 4;
+/// ACK bit.
+pub const ACK: u8 = 16;
+
+/// Sequence numbers of SYN and RST, and acknowledgements of zero, that jump further than this are not believed.
+const MAX_JUMP: i32 = 1 << 20;
+
+/// What one end did last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum End {
+    /// Nothing was seen of it.
+    #[default]
+    Silent,
+    /// Sent SYN.
+    SynSent,
+    /// Sent SYN with ACK without having been asked.
+    SynAckSent,
+    /// Sent something, but its SYN was not seen.
+    Midstream,
+    /// Its SYN was answered, or answers one.
+    Established,
+    /// Sent FIN.
+    Closed,
+    /// Sent RST.
+    Reset,
+}
+
+impl End {
+    const fn in_handshake(self) -> bool {
+        matches!(self, Self::Silent | Self::SynSent | Self::SynAckSent)
+    }
+}
+
+/// One end of a connection and what it sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Endpoint {
+    state: End,
+    before: End,
+    /// Its closing is complete as far as its data goes.
+    done: bool,
+    fin: bool,
+    /// Number of the SYN, seen or assumed.
+    start: u32,
+    /// One past the highest seen.
+    last: u32,
+    last_wraps: u32,
+    /// Highest acknowledged by the other end.
+    acked: u32,
+    acked_wraps: u32,
+    /// One past the FIN, relative.
+    fin_end: u64,
+    last_syn: u32,
+    last_fin: u32,
+    last_rst: u32,
+    resent: u32,
+    zero_windows: u32,
+    gaps: u32,
+    bad_sums: u32,
+    stream: Stream,
+}
+
+/// `a` minus `b` in sequence space.
+const fn delta(a: u32, b: u32) -> i32 {
+    a.wrapping_sub(b).cast_signed()
+}
+
+const fn full(number: u32, wraps: u32) -> u64 {
+    ((wraps as u64) << 32) | number as u64
+}
+
+impl Endpoint {
+    /// Starts counting at `start`, as the number of the SYN.
+    const fn begin(&mut self, start: u32, last: u32) {
+        self.start = start;
+        self.acked = start;
+        self.acked_wraps = 0;
+        self.last = last;
+        self.last_wraps = if last < start { 1 } else { 0 };
+    }
+
+    /// Relative number of `number`, which is near `near` (with its wraps), and whether it lies before the flow's start.
+    const fn relative(&self, number: u32, near: u32, wraps: u32) -> (u64, bool) {
+        let at =
+            full(near, wraps).wrapping_add_signed(delta(number, near) as i64).wrapping_sub(self.start as u64);
+        (at, at.cast_signed() < 0)
+    }
+
+    const fn advance_last(&mut self, to: u32) {
+        if to < self.last {
+            self.last_wraps = self.last_wraps.wrapping_add(1);
+        }
+        self.last = to;
+    }
+
+    const fn advance_acked(&mut self, to: u32) {
+        if to < self.acked {
+            self.acked_wraps = self.acked_wraps.wrapping_add(1);
+        }
+        self.acked = to;
+    }
+
+    /// No more than its SYN was acknowledged.
+    const fn nothing_acked(&self) -> bool {
+        let ack = full(self.acked, self.acked_wraps);
+        ack == self.start as u64 || ack == self.start as u64 + 1
+    }
+
+    /// Payload bytes by sequence numbers; `silent_peer`: nothing was ever seen of the other end.
+    fn size(&self, silent_peer: bool) -> u64 {
+        if self.before == End::SynSent && self.state == End::Reset && silent_peer && !self.nothing_acked() {
+            // A half-open connection that was found and aborted: its numbers mean nothing.
+            return 0;
+        }
+        let end = full(self.last, self.last_wraps).max(full(self.acked, self.acked_wraps));
+        let size = end.saturating_sub(u64::from(self.start));
+        size.saturating_sub(1).saturating_sub(u64::from(self.fin))
+    }
+
+    /// Data of this end is still to come or to be acknowledged, so its closing is not complete.
+    fn pending(&self, peer: &Self) -> bool {
+        if self.stream.blind() {
+            return false;
+        }
+        let delivered = u64::from(self.start).saturating_add(self.stream.delivered());
+        let last = full(self.last, self.last_wraps);
+        if last < delivered {
+            return false;
+        }
+        // One less: a FIN takes a number, too.
+        if delivered != last && delivered != last - 1 {
+            return true;
+        }
+        self.state != End::Reset && peer.stream.unsettled()
+    }
+
+    fn cleanly_open(&self) -> bool {
+        self.state == End::Established || (self.state == End::Closed && self.before == End::Established)
+    }
+}
+
+/// What a segment asks of the flow table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Outcome {
+    /// The flow's last activity moves to this segment. Not so for what trails after both ends have closed.
+    pub active: bool,
+    /// Position of the payload in the stream, 0 = first byte after the SYN; `None` without payload worth reading.
+    pub offset: Option<u64>,
+    /// A connection attempt starts.
+    pub attempt: bool,
+    /// Both ends are through: the flow ends after the close delay.
+    pub complete: bool,
+    /// One end is through.
+    pub half_closed: bool,
+    /// RST of an end that had already sent FIN.
+    pub aborted_close: bool,
+    /// Originator and responder have changed places.
+    pub turned: bool,
+    /// Payload bytes that passed unseen.
+    pub missed: u64,
+}
+
+/// TCP part of a flow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Connection {
+    orig: Endpoint,
+    resp: Endpoint,
+    /// The start of the connection was not seen.
+    midstream: bool,
+    first_seen: [bool; 2],
+    /// A closing waits for data.
+    close_deferred: bool,
+    /// Left the handshake.
+    live: bool,
+}
+
+impl Connection {
+    /// The handshake is over (or was never seen): the flow counts as living, with the long time-out.
+    #[must_use]
+    pub const fn live(&self) -> bool {
+        self.live
+    }
+
+    /// An attempt without any answer.
+    #[must_use]
+    pub fn unanswered(&self) -> bool {
+        matches!(self.orig.state, End::SynSent | End::SynAckSent) && self.resp.state == End::Silent
+    }
+
+    /// Both ends have closed or one has reset: nothing more is expected.
+    #[must_use]
+    pub fn over(&self) -> bool {
+        (self.orig.done && self.resp.done)
+            || self.orig.state == End::Reset
+            || self.resp.state == End::Reset
+            || ((self.orig.done || self.resp.done)
+                && (self.orig.state == End::Silent || self.resp.state == End::Silent))
+    }
+
+    /// One end has closed, the other has not.
+    #[must_use]
+    pub const fn half_closed(&self) -> bool {
+        self.orig.done != self.resp.done
+    }
+
+    /// At least one end has closed and nothing keeps the flow alive: it may go once it is quiet.
+    #[must_use]
+    pub fn lingering(&self) -> bool {
+        let never = self.orig.state == End::Silent && self.resp.state == End::Silent;
+        ((self.orig.done || self.resp.done) && self.over()) || never
+    }
+
+    /// Payload bytes that `dir` sent, by sequence numbers.
+    #[must_use]
+    pub fn size(&self, dir: Direction) -> u64 {
+        match dir {
+            Direction::Orig => self.orig.size(self.resp.state == End::Silent),
+            Direction::Resp => self.resp.size(self.orig.state == End::Silent),
+        }
+    }
+
+    /// The state of the connection in Zeek's notation.
+    #[must_use]
+    pub fn state(&self, history: &Trail) -> ConnState {
+        use End::{Closed, Established, Reset, Silent, SynAckSent, SynSent};
+        let (o, r) = (self.orig.state, self.resp.state);
+        let unseen = |e: End| matches!(e, Silent | End::Midstream);
+        match (o, r) {
+            (SynSent | SynAckSent, Reset) => ConnState::Rej,
+            (Reset, Reset) if self.size(Direction::Orig) == 0 && self.size(Direction::Resp) == 0 => {
+                ConnState::Rej
+            }
+            (o, Reset) if unseen(o) => ConnState::Rstrh,
+            (_, Reset) => ConnState::Rstr,
+            (Reset, r) if unseen(r) && history.syn_then_rst() => ConnState::Rstos0,
+            (Reset, r) if unseen(r) => ConnState::Oth,
+            (Reset, _) => ConnState::Rsto,
+            (Closed, Closed) => ConnState::Sf,
+            (Closed, r) if unseen(r) => ConnState::Sh,
+            (Closed, _) => ConnState::S2,
+            (o, Closed) if unseen(o) => ConnState::Shr,
+            (_, Closed) => ConnState::S3,
+            (SynSent, Silent) => ConnState::S0,
+            (Established, Established) => ConnState::S1,
+            _ => ConnState::Oth,
+        }
+    }
+
+    /// Whether a segment begins a new connection between the same ports: a new SYN after the old connection has closed,
+    /// or one with another number.
+    #[must_use]
+    pub fn reused_by(&self, seg: &Tcp<'_>) -> bool {
+        if seg.flags & SYN == 0 {
+            return false;
+        }
+        let answer = seg.flags & ACK != 0;
+        if answer && self.orig.state != End::Silent {
+            return false;
+        }
+        if self.orig.done && self.resp.done {
+            return true;
+        }
+        let opener = if answer { &self.resp } else { &self.orig };
+        if seg.seq == opener.start {
+            return false;
+        }
+        // SYN and SYN-ACK in the wrong order: the SYN that belongs to the answer.
+        let late_syn = !answer
+            && opener.state == End::SynAckSent
+            && self.resp.state == End::Silent
+            && seg.seq == self.resp.start;
+        !late_syn
+    }
+
+    /// A segment with a wrong checksum: noted and otherwise ignored.
+    pub fn bad_checksum(&mut self, dir: Direction, history: &mut Trail) {
+        let (end, _) = self.ends(dir);
+        history.scaled(dir, &mut end.bad_sums, 'C');
+    }
+
+    /// Exchanges originator and responder.
+    pub fn turn(&mut self) {
+        core::mem::swap(&mut self.orig, &mut self.resp);
+        self.first_seen.swap(0, 1);
+        self.midstream = false;
+    }
+
+    fn ends(&mut self, dir: Direction) -> (&mut Endpoint, &mut Endpoint) {
+        match dir {
+            Direction::Orig => (&mut self.orig, &mut self.resp),
+            Direction::Resp => (&mut self.resp, &mut self.orig),
+        }
+    }
+
+    fn set(&mut self, dir: Direction, to: End) {
+        let (end, peer) = self.ends(dir);
+        if end.state == to {
+            return;
+        }
+        let leaves = !to.in_handshake() && end.state.in_handshake() && peer.state.in_handshake();
+        end.before = end.state;
+        end.state = to;
+        self.live |= leaves;
+    }
+
+    /// Takes a segment that `dir` sent.
+    pub fn segment(&mut self, seg: &Tcp<'_>, dir: Direction, history: &mut Trail) -> Outcome {
+        let mut out = Outcome::default();
+        let flags = seg.flags;
+        let (syn, fin, rst, ack) = (flags & SYN != 0, flags & FIN != 0, flags & RST != 0, flags & ACK != 0);
+        self.note_midstream(dir, syn, ack);
+        let takes = u32::from(syn) + u32::from(fin) + if rst { 0 } else { seg.payload_len };
+        let past = seg.seq.wrapping_add(takes);
+
+        let (end, peer) = self.ends(dir);
+        begin_endpoint(end, seg.seq, past, syn);
+        let (rel, below) = end.relative(seg.seq, end.last, end.last_wraps);
+        note_flags(history, end, dir, seg, rel);
+        if seg.window == 0 && !rst && peer.state != End::Closed && end.state != End::Reset {
+            history.scaled(dir, &mut end.zero_windows, 'W');
+        }
+        out.active = !(end.done && peer.done);
+        if fin {
+            end.fin = true;
+            end.fin_end = rel.wrapping_add(u64::from(takes));
+        }
+
+        let mut rel_ack = 0;
+        if ack {
+            if peer.state == End::Silent {
+                rel_ack = 1;
+                let before = seg.ack.wrapping_sub(1);
+                peer.begin(before, before);
+            } else {
+                let (relative, below) = peer.relative(seg.ack, peer.acked, peer.acked_wraps);
+                if !below {
+                    rel_ack = relative;
+                    let ahead = delta(seg.ack, peer.acked);
+                    if !rst && ahead > 0 && !(seg.ack == 0 && ahead > MAX_JUMP) {
+                        peer.advance_acked(seg.ack);
+                    }
+                }
+            }
+        }
+
+        if advance(end, past, syn, fin, rst, seg.payload_len) {
+            history.scaled(dir, &mut end.resent, 'T');
+        }
+
+        let step = self.step(seg, dir);
+        let dir = if step.turned { other(dir) } else { dir };
+        out.turned = step.turned;
+        out.attempt = step.attempt;
+        out.aborted_close = step.aborted_close;
+
+        if ack {
+            self.acknowledged(other(dir), rel_ack, history, &mut out);
+        }
+        self.first_seen[dir as usize] = true;
+        if seg.payload_len > 0 && !rst && !below {
+            let at = if syn { rel.wrapping_add(1) } else { rel };
+            out.offset = Some(at.saturating_sub(1));
+            self.payload(dir, at, seg);
+        }
+        self.check_end(dir, &mut out);
+        if step.close {
+            self.close(dir, &mut out);
+        }
+        out
+    }
+
+    /// Decides whether the start of the connection was missed, at the first segment of each end.
+    const fn note_midstream(&mut self, dir: Direction, syn: bool, ack: bool) {
+        let [orig_seen, resp_seen] = self.first_seen;
+        match dir {
+            Direction::Orig if !orig_seen => self.midstream = !syn || ack,
+            Direction::Resp if !resp_seen && !self.midstream => self.midstream = !syn,
+            _ => {}
+        }
+    }
+
+    fn acknowledged(&mut self, of: Direction, rel_ack: u64, history: &mut Trail, out: &mut Outcome) {
+        let midstream = self.midstream;
+        let (end, peer) = self.ends(of);
+        // The acknowledgement of a FIN is no payload.
+        let upto = if end.fin { rel_ack.min(end.fin_end.saturating_sub(1)) } else { rel_ack };
+        let believed = end.cleanly_open() && peer.cleanly_open();
+        let gaps = &mut end.gaps;
+        let missed = &mut out.missed;
+        end.stream.acknowledged(upto, midstream, |len| {
+            if believed {
+                *missed = missed.saturating_add(len);
+                history.scaled(of, gaps, 'G');
+            }
+        });
+        self.check_end(of, out);
+    }
+
+    fn payload(&mut self, dir: Direction, at: u64, seg: &Tcp<'_>) {
+        // What the capture cut away has not arrived here.
+        if (seg.payload.len() as u64) < u64::from(seg.payload_len) {
+            return;
+        }
+        let (end, peer) = self.ends(dir);
+        let sender = Sender {
+            acked: full(end.acked, end.acked_wraps).wrapping_sub(u64::from(end.start)),
+            nothing_acked: end.nothing_acked(),
+            size: end.size(peer.state == End::Silent),
+        };
+        end.stream.data(at, seg.payload_len, sender);
+    }
+
+    /// Looks whether all data of an end that stopped sending has come; a closing that waited for it then goes on.
+    fn check_end(&mut self, dir: Direction, out: &mut Outcome) {
+        let (end, peer) = self.ends(dir);
+        let stopped = end.fin || matches!(end.state, End::Closed | End::Reset);
+        if end.stream.ended || !stopped || end.pending(peer) {
+            return;
+        }
+        end.stream.ended = true;
+        if self.close_deferred {
+            self.close(dir, out);
+            self.close_deferred = false;
+        }
+    }
+
+    fn close(&mut self, dir: Direction, out: &mut Outcome) {
+        let (end, peer) = self.ends(dir);
+        if end.pending(peer) {
+            self.close_deferred = true;
+            return;
+        }
+        let first_time = !core::mem::replace(&mut end.done, true);
+        let complete = end.state == End::Reset || peer.done || peer.state == End::Silent;
+        self.close_deferred = false;
+        if first_time {
+            out.complete |= complete;
+            out.half_closed |= !complete;
+        }
+    }
+}
+
+/// What the state machine decided.
+#[derive(Default)]
+struct Step {
+    close: bool,
+    attempt: bool,
+    aborted_close: bool,
+    turned: bool,
+}
+
+impl Connection {
+    fn step(&mut self, seg: &Tcp<'_>, dir: Direction) -> Step {
+        let (end, _) = self.ends(dir);
+        match end.state {
+            End::Silent => self.first_segment(seg, dir),
+            End::SynSent | End::SynAckSent => self.during_handshake(seg, dir),
+            End::Established | End::Midstream => self.while_open(seg, dir),
+            End::Closed => self.after_fin(seg, dir),
+            End::Reset => Step::default(),
+        }
+    }
+
+    fn first_segment(&mut self, seg: &Tcp<'_>, mut dir: Direction) -> Step {
+        let flags = seg.flags;
+        let mut step = Step::default();
+        if flags & SYN != 0 {
+            if dir == Direction::Orig {
+                let to = if flags & ACK != 0 { End::SynAckSent } else { End::SynSent };
+                self.set(dir, to);
+                step.attempt = true;
+            } else {
+                let late_syn =
+                    flags & ACK == 0 && self.orig.state == End::SynAckSent && seg.seq == self.resp.start;
+                if late_syn {
+                    self.turn();
+                    dir = Direction::Orig;
+                    step.turned = true;
+                    self.set(Direction::Resp, End::Established);
+                    self.first_seen[0] = true;
+                } else if self.orig.state == End::SynSent {
+                    self.set(Direction::Orig, End::Established);
+                }
+                self.set(dir, End::Established);
+            }
+        }
+        if flags & FIN != 0 {
+            self.set(dir, End::Closed);
+            step.close = true;
+        }
+        if flags & RST != 0 {
+            self.set(dir, End::Reset);
+            step.close = true;
+        }
+        let (end, peer) = self.ends(dir);
+        let (end, peer) = (end.state, peer.state);
+        if end == End::Silent {
+            let bare_ack_to_syn =
+                dir == Direction::Resp && seg.payload_len == 0 && self.orig.state == End::SynSent;
+            if bare_ack_to_syn {
+                // Some acknowledge a SYN before they answer it.
+            } else if flags & ACK != 0 && peer == End::Established {
+                // SYN-ACK seen, SYN missed: the third packet of a handshake.
+                self.set(dir, End::Established);
+                self.midstream = false;
+                self.first_seen[dir as usize] = true;
+            } else {
+                self.set(dir, End::Midstream);
+            }
+        }
+        step
+    }
+
+    fn during_handshake(&mut self, seg: &Tcp<'_>, dir: Direction) -> Step {
+        let mut step = Step::default();
+        if seg.flags & FIN != 0 {
+            self.set(dir, End::Closed);
+            step.close = true;
+        }
+        if seg.flags & RST != 0 {
+            self.set(dir, End::Reset);
+            step.close = true;
+        }
+        step
+    }
+
+    fn while_open(&mut self, seg: &Tcp<'_>, dir: Direction) -> Step {
+        let flags = seg.flags;
+        let mut step = Step::default();
+        let (end, peer) = self.ends(dir);
+        if flags & (SYN | ACK) == SYN && end.state == End::Midstream && peer.state == End::Silent {
+            self.set(dir, End::SynSent);
+        }
+        if flags & FIN != 0 && flags & RST == 0 {
+            let (_, peer) = self.ends(dir);
+            let normal_after_all = peer.state == End::Reset && peer.before == End::Closed;
+            self.set(dir, End::Closed);
+            if normal_after_all {
+                // FIN, then RST of the same end, then the other's FIN.
+                self.set(other(dir), End::Closed);
+            }
+            step.close = true;
+        }
+        if flags & RST != 0 {
+            self.set(dir, End::Reset);
+            step.close = true;
+        }
+        step
+    }
+
+    fn after_fin(&mut self, seg: &Tcp<'_>, dir: Direction) -> Step {
+        let mut step = Step::default();
+        let (end, peer) = self.ends(dir);
+        if seg.flags & RST != 0 && peer.state != End::Closed {
+            step.close = !end.done;
+            step.aborted_close = true;
+            self.set(dir, End::Reset);
+        }
+        step
+    }
+}
+
+/// The other direction.
+#[must_use]
+pub const fn other(dir: Direction) -> Direction {
+    match dir {
+        Direction::Orig => Direction::Resp,
+        Direction::Resp => Direction::Orig,
+    }
+}
+
+/// Sets the numbers of an end at its first segment, or again when a SYN shows that the first guess was wrong.
+fn begin_endpoint(end: &mut Endpoint, seq: u32, past: u32, syn: bool) {
+    match end.state {
+        End::Silent if syn => end.begin(seq, past),
+        // As if a SYN had come just before.
+        End::Silent => end.begin(seq.wrapping_sub(1), seq),
+        End::SynSent | End::SynAckSent if syn && seq != end.start => end.begin(seq, past),
+        End::Established | End::Midstream if syn => end.begin(seq, past),
+        End::Reset if syn && end.before == End::Silent => end.begin(seq, past),
+        _ => {}
+    }
+}
+
+fn note_flags(history: &mut Trail, end: &mut Endpoint, dir: Direction, seg: &Tcp<'_>, rel: u64) {
+    let again = |history: &mut Trail, event, letter, place: &mut u32, now: u64| {
+        // Only equality counts, so the low half is enough.
+        let now = now as u32;
+        if history.once(dir, event, letter) && now != *place {
+            history.add(dir, letter);
+        }
+        *place = now;
+    };
+    match seg.flags & (SYN | FIN | RST) {
+        0 if seg.payload_len > 0 => {
+            history.once(dir, Event::Data, 'D');
+        }
+        0 if seg.flags & ACK != 0 => {
+            history.once(dir, Event::Ack, 'A');
+        }
+        SYN => {
+            let letter = if seg.flags & ACK != 0 { 'H' } else { 'S' };
+            again(history, Event::Syn, letter, &mut end.last_syn, rel);
+        }
+        FIN => {
+            let at = rel.wrapping_add(u64::from(seg.payload_len));
+            again(history, Event::Fin, 'F', &mut end.last_fin, at);
+        }
+        RST => again(history, Event::Rst, 'R', &mut end.last_rst, rel),
+        bits if bits & (FIN | RST) == FIN | RST => {
+            history.once(dir, Event::FinRst, 'I');
+        }
+        0 => {}
+        _ => {
+            history.once(dir, Event::MultiFlag, 'Q');
+        }
+    }
+}
+
+/// Moves the highest number of an end; true if the payload was there before.
+fn advance(end: &mut Endpoint, past: u32, syn: bool, fin: bool, rst: bool, payload: u32) -> bool {
+    let ahead = delta(past, end.last);
+    if (syn || rst) && !(-MAX_JUMP..=MAX_JUMP).contains(&ahead) {
+        return false;
+    }
+    if fin && end.last == end.start.wrapping_add(1) && !(-MAX_JUMP..0).contains(&ahead) {
+        // Only SYN and FIN were seen: also believed when more than 2 GB lie between them. A FIN from just before the
+        // start is an old one.
+        end.advance_last(past);
+        return false;
+    }
+    if end.state == End::Reset {
+        return false;
+    }
+    if ahead > 0 {
+        end.advance_last(past);
+        return false;
+    }
+    payload > 0
+}
+
+#[cfg(test)]
+#[path = "tcp_tests.rs"]
+mod tests;
