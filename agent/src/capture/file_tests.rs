@@ -409,7 +409,7 @@ fn what_is_no_capture_is_called_by_its_name() {
     assert!(sentence(b"{\"timestamp\":").contains("JSON"));
     assert!(sentence(&gzip(b"{\"timestamp\":")).contains("JSON"), "also inside a packed file");
     assert!(sentence(b"\x0a\x0d\x0d\x0a\0\0\0\0bbbbcccc").contains("0a 0d 0d 0a"));
-    assert!(open(&gzip(b"hello world")[..14]).unwrap_err().is_cut());
+    assert!(open(&gzip(b"hello world")[..11]).unwrap_err().is_cut());
     assert!(open(&Order(false).pcap(0xa1b2_c3d4, 1, 1, &[])[..20]).unwrap_err().is_cut());
     // A frame that asks for a window of 4 GiB.
     let big_window = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xb0, 1, 0, 0];
