@@ -15,6 +15,8 @@ pub struct Fault {
     pub first: String,
     /// What was found and expected there.
     pub what: String,
+    /// How many kinds had occurred before it.
+    pub order: usize,
 }
 
 /// The bad records of one source.
@@ -24,13 +26,26 @@ pub struct Faults(BTreeMap<&'static str, Fault>);
 impl Faults {
     /// Counts one. `first` makes place and text and is called only for the first of its kind.
     pub fn count(&mut self, kind: &'static str, first: impl FnOnce() -> (String, String)) {
+        let order = self.0.len();
         self.0
             .entry(kind)
             .or_insert_with(|| {
                 let (first, what) = first();
-                Fault { count: 0, first, what }
+                Fault { count: 0, first, what, order }
             })
             .count += 1;
+    }
+
+    /// What was counted since `said` were said: one sentence for each new kind. Call it now and then and at the end.
+    pub fn say_new(&self, said: &mut usize, say: &dyn Fn(&str)) {
+        if self.0.len() > *said {
+            let mut news: Vec<_> = self.0.values().filter(|f| f.order >= *said).collect();
+            news.sort_by_key(|f| f.order);
+            for fault in news {
+                say(&format!("{}: {}", fault.first, fault.what));
+            }
+            *said = self.0.len();
+        }
     }
 
     /// All kinds that occurred.
