@@ -7,6 +7,7 @@
 
 pub mod ja;
 pub mod parser;
+pub mod quic;
 pub mod record;
 pub mod scratch;
 pub mod tls;

@@ -1,13 +1,22 @@
 //! Names and fingerprints of all public captures, compared with tshark's (`facts.jsonl`).
 
+/// Where the counts differ, and why.
+const KNOWN: &[&str] = &[
+    // tshark counts the request to retry and the server hello after it; a record has one fingerprint of the server.
+    "ja4/tls-handshake.pcapng: ja3s 15af977ce25de452b96affa2addb1036: tshark 26, here 21",
+    // tshark misses the server hello of port 36888, whose segments came out of order.
+    "ndpi/android.pcap: ja3s eca9b8f0f3eae50309eaf901cb822d9b: tshark 3, here 4",
+];
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use slips_agent::app::quic::QuicParser;
 use slips_agent::app::record::App;
 use slips_agent::app::tls::TlsParser;
 
 use super::hex;
-use super::replay::streams;
+use super::replay::{datagrams, streams};
 use crate::support::public_data;
 
 #[test]
@@ -22,7 +31,8 @@ fn names_and_fingerprints_are_those_of_tshark() {
             continue;
         }
         let mut mine: BTreeMap<String, i64> = BTreeMap::new();
-        for said in streams::<TlsParser>(&data.join(file), true) {
+        let path = data.join(file);
+        for said in streams::<TlsParser>(&path, true).into_iter().chain(datagrams::<QuicParser>(&path)) {
             if let Some(App::Tls(tls)) = said.record {
                 let client = tls.ja3.map(|ja3| format!("{} {}", tls.server_name, hex(&ja3)));
                 let server = tls.ja3s.map(|ja3s| format!("ja3s {}", hex(&ja3s)));
@@ -47,5 +57,6 @@ fn names_and_fingerprints_are_those_of_tshark() {
             }
         }
     }
-    assert!(same * 100 >= all * 95, "{same} of {all}\n{}", different.join("\n"));
+    assert_eq!(different, KNOWN);
+    assert!(all > 1000 && same * 1000 >= all * 995, "{same} of {all}");
 }
