@@ -56,6 +56,8 @@ pub struct Config {
     pub local_ti_folder: Option<PathBuf>,
     /// `[parameters] threads`: shards; 0 = number of cores.
     pub shards: usize,
+    /// Addresses of the machine itself on a live interface. Not a key: the front of the program sets it.
+    pub own_addresses: Vec<std::net::IpAddr>,
     /// Where evidence goes besides the folder. Not a key: the front of the program sets it.
     pub watch: crate::output::Watch,
 }
@@ -78,6 +80,7 @@ impl Default for Config {
             long_connection_threshold_s: 1500,
             local_ti_folder: None,
             shards: 0,
+            own_addresses: Vec::new(),
             watch: crate::output::Watch::default(),
         }
     }

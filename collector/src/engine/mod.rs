@@ -1,5 +1,268 @@
 //! Records in, evidence and alerts out: site stage, shards, and the judge that puts everything in order.
+//!
+//! ```text
+//! reader ─► site stage ─► rounds ─┬► shard 0 ─┐
+//!           numbers, clock,       ├► shard 1 ─┼► judge ─► evidence, alerts, folder
+//!           names, who is who     └► shard n ─┘
+//! ```
+//!
+//! Channels hold a few rounds: a slow stage slows the reader, nothing is dropped and memory does not grow. With one shard
+//! everything runs in the reader's thread. The result is the same on any number of shards.
 
+mod clock;
+mod grid;
+mod hooks;
+mod judge;
+mod outbox;
+mod pages;
+mod round;
+mod shard;
 pub mod site;
+mod slot;
+mod speech;
+mod timers;
+mod workers;
+
+use std::fmt;
+use std::hash::BuildHasher as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use site::Site;
+
+use crate::config::Config;
+use crate::evidence::Book;
+use crate::input::{Intake, Record};
+use crate::modules::Modules;
+use crate::output::{self, Folder, Summary};
+use grid::Grid;
+use hooks::Hooks;
+use judge::{Head, Judge};
+use pages::Pages;
+use round::{Ask, Change, Item, Share};
+use shard::Shard;
+use site::Stage;
+use workers::Workers;
+
+/// Why there is no result.
+#[derive(Debug)]
+pub enum Error {
+    /// A module cannot be made from the configuration.
+    Module(String),
+    /// A worker thread ended before its time. What it had is lost; this is a defect of the program.
+    Worker,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Module(what) => f.write_str(what),
+            Self::Worker => f.write_str(
+                "a part of the analysis stopped unexpectedly, so the result would not be complete",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Asks a running engine for a refresh of its files, from any thread.
+#[derive(Clone, Debug)]
+pub struct Refresh(Arc<AtomicBool>);
+
+impl Refresh {
+    /// The files are brought up to date with the next record, or when the source is idle.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The analysis of one site.
+pub struct Engine {
+    stage: Stage,
+    lanes: Spread,
+    workers: Workers,
+    refresh: Refresh,
+    /// The first thing that could not be written.
+    trouble: Option<output::Error>,
+    failed: bool,
+}
+
+/// Records in a round.
+const ROUND: usize = 1024;
+
+impl Engine {
+    /// An engine that writes to `folder`, with the modules of the configuration.
+    ///
+    /// # Errors
+    /// A module cannot be made.
+    pub fn new(config: &Config, folder: Arc<Folder>) -> Result<Self, Error> {
+        let modules = Modules::new(config).map_err(Error::Module)?;
+        Ok(Self::with_modules(config, folder, Arc::new(modules)))
+    }
+
+    /// The same with modules that several sites share.
+    #[must_use]
+    pub fn with_modules(config: &Config, folder: Arc<Folder>, modules: Arc<Modules>) -> Self {
+        Self::with_stage(config, folder, modules, Stage::new(config))
+    }
+
+    fn with_stage(config: &Config, folder: Arc<Folder>, modules: Arc<Modules>, stage: Stage) -> Self {
+        let shards = match config.shards {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        };
+        let grid = Grid::new(config.window_width_us);
+        let book = Book::new(config.evidence_threshold, config.window_width_us);
+        let files = folder.has_files().then(|| Arc::clone(&folder));
+        let shard = || {
+            let pages = Pages::new(files.clone(), config.timeline_human_timestamp);
+            let site = Site::new(&config.home_networks, &config.own_addresses);
+            Shard::new(grid, Hooks::new(Arc::clone(&modules), config), site, pages)
+        };
+        let workers = Workers::start((0..shards).map(|_| shard()).collect(), Judge::new(grid, book, folder));
+        Self {
+            stage,
+            lanes: Spread::new(shards),
+            workers,
+            refresh: Refresh(Arc::default()),
+            trouble: None,
+            failed: false,
+        }
+    }
+
+    /// For asking for refreshes while a reader holds the engine.
+    #[must_use]
+    pub fn refresh(&self) -> Refresh {
+        self.refresh.clone()
+    }
+
+    /// A worker has ended before its time: nothing more is analysed, and [`Engine::finish`] will say so.
+    #[must_use]
+    pub const fn failed(&self) -> bool {
+        self.failed
+    }
+
+    /// What could not be written since the last call of this.
+    pub fn trouble(&mut self) -> Option<output::Error> {
+        self.trouble.take()
+    }
+
+    /// Brings the files up to date and waits for it.
+    ///
+    /// # Errors
+    /// A worker has ended before its time.
+    pub fn report(&mut self) -> Result<Summary, Error> {
+        self.send(Ask::Report);
+        self.answer()
+    }
+
+    /// Traffic has ended: closes every window and completes the files.
+    ///
+    /// # Errors
+    /// A worker has ended before its time.
+    pub fn finish(mut self) -> Result<(Summary, Option<output::Error>), Error> {
+        self.send(Ask::Finish);
+        let summary = self.answer()?;
+        Ok((summary, self.trouble))
+    }
+
+    fn answer(&mut self) -> Result<Summary, Error> {
+        let mut last = None;
+        while self.workers.owes() {
+            match self.workers.answer() {
+                Some(answer) => last = Some(self.noted(answer)),
+                None => self.failed = true,
+            }
+            if self.failed {
+                return Err(Error::Worker);
+            }
+        }
+        last.ok_or(Error::Worker)
+    }
+
+    fn noted(&mut self, (summary, trouble): (Summary, Option<output::Error>)) -> Summary {
+        if let Some(error) = trouble {
+            self.trouble.get_or_insert(error);
+        }
+        summary
+    }
+
+    fn send(&mut self, ask: Ask) {
+        if self.failed {
+            return;
+        }
+        let end_us = self.stage.now_us();
+        let changes = Arc::new(std::mem::take(&mut self.lanes.changes));
+        let shares = self.lanes.items.iter_mut().map(|items| Share {
+            items: std::mem::take(items),
+            changes: Arc::clone(&changes),
+            end_us,
+            ask,
+        });
+        let shares = shares.collect();
+        self.lanes.count = 0;
+        let head = Head { end_us, ask, counts: self.stage.counts().clone() };
+        self.failed = !self.workers.send(head, shares);
+        while let Some(answer) = self.workers.ready() {
+            let _ = self.noted(answer);
+        }
+    }
+}
+
+impl Intake for Engine {
+    fn take(&mut self, record: Record) {
+        self.stage.record(record, &mut self.lanes);
+        self.lanes.count += 1;
+        if self.refresh.0.load(Ordering::Relaxed) {
+            self.refresh.0.store(false, Ordering::Relaxed);
+            self.send(Ask::Report);
+        } else if self.lanes.count >= ROUND {
+            self.send(Ask::Nothing);
+        }
+    }
+
+    fn idle(&mut self, now_us: u64) {
+        self.stage.live(now_us);
+        let ask = if self.refresh.0.swap(false, Ordering::Relaxed) { Ask::Report } else { Ask::Nothing };
+        self.send(ask);
+    }
+}
+
+/// The round that is being filled.
+struct Spread {
+    items: Vec<Vec<Item>>,
+    changes: Vec<Change>,
+    count: usize,
+    /// Which shard an address belongs to must not be for senders to choose.
+    hasher: foldhash::fast::RandomState,
+}
+
+impl Spread {
+    fn new(shards: usize) -> Self {
+        let items = (0..shards).map(|_| Vec::new()).collect();
+        Self { items, changes: Vec::new(), count: 0, hasher: foldhash::fast::RandomState::default() }
+    }
+
+    fn shard(&self, profile: IpAddr) -> usize {
+        let shards = self.items.len() as u64;
+        self.hasher.hash_one(profile).checked_rem(shards).map_or(0, |shard| shard as usize)
+    }
+}
+
+impl site::Lanes for Spread {
+    fn item(&mut self, item: Item) {
+        let shard = self.shard(item.profile);
+        if let Some(items) = self.items.get_mut(shard) {
+            items.push(item);
+        }
+    }
+
+    fn change(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,13 @@
 //! Evidence, its accumulation to alerts, and the blocking decision.
 
+mod book;
 pub mod whitelist;
 
 use std::net::IpAddr;
 
 use slips_agent::record::Uid;
+
+pub use book::{Book, Herald, Where, threshold};
 
 /// How bad a thing is. The values are those of today's Slips.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -89,3 +89,72 @@ impl LongConnections {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::bench::{Outcome, at, dns, flow, rec, run, said};
+    use super::*;
+    use crate::input::Record;
+    use slips_agent::record::FlowKind;
+
+    fn lasting(kind: FlowKind, seconds: f64) -> Record {
+        let mut flow = flow(0.0, "10.0.0.5", "203.0.113.9", 443);
+        flow.kind = kind;
+        flow.duration_us = (seconds * 1e6) as u64;
+        flow.emitted_us = at(seconds);
+        rec(flow)
+    }
+
+    fn found(records: Vec<Record>) -> Outcome {
+        run(&[&ENTRY], &Config::default(), records)
+    }
+
+    #[test]
+    fn longer_than_the_threshold_and_not_as_long() {
+        assert!(found(vec![lasting(FlowKind::Final, 1500.0)]).evidence.is_empty());
+        let outcome = found(vec![lasting(FlowKind::Final, 1500.1)]);
+        let evidence = outcome.only();
+        assert_eq!((evidence.threat_level, evidence.count), (ThreatLevel::Low, 1));
+        assert!((evidence.confidence - 1500.1 / 86_400.0).abs() < 1e-9);
+        assert_eq!(
+            evidence.description,
+            "Long connection from 10.0.0.5 to 203.0.113.9 on port 443: open for 25 min 0 s"
+        );
+        assert_eq!((evidence.victim.as_deref(), evidence.port), (Some("203.0.113.9"), Some(443)));
+    }
+
+    #[test]
+    fn found_while_it_lives_and_counted_once() {
+        let mut records: Vec<Record> =
+            (0..12).map(|i| lasting(FlowKind::Ongoing, 5.0 + 300.0 * f64::from(i))).collect();
+        records.push(lasting(FlowKind::Final, 3540.0));
+        let outcome = found(records);
+        let evidence = outcome.only();
+        assert_eq!((evidence.count, evidence.flows.len()), (1, 1));
+        assert!((evidence.confidence - 3540.0 / 86_400.0).abs() < 1e-9);
+        assert!(evidence.description.ends_with("open for 59 min 0 s"), "{}", evidence.description);
+        assert_eq!(outcome.told, [1], "told once, at 25 minutes");
+    }
+
+    /// A connection of a day is long after its window has closed: the flow is late, and the evidence is there.
+    #[test]
+    fn a_whole_day_is_certain() {
+        let outcome = found(vec![lasting(FlowKind::Final, 100_000.0)]);
+        assert!((outcome.only().confidence - 1.0).abs() < 1e-9);
+        assert_eq!(outcome.summary.losses.get("late_flows"), Some(&1));
+        assert_eq!(outcome.only().window, 1);
+    }
+
+    #[test]
+    fn names_are_shown_and_multicast_is_left_out() {
+        let question = flow(0.0, "10.0.0.5", "10.0.0.1", 53);
+        let outcome = found(vec![
+            said(&question, dns("files.example.com", &["203.0.113.9"])),
+            lasting(FlowKind::Final, 2000.0),
+        ]);
+        assert!(outcome.only().description.contains("203.0.113.9 (files.example.com)"));
+        let mut group = flow(0.0, "10.0.0.5", "239.1.1.1", 5000);
+        group.duration_us = 3_000_000_000;
+        assert!(found(vec![rec(group)]).evidence.is_empty());
+    }
+}

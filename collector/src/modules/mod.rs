@@ -8,6 +8,8 @@
 //! To add one: write its file, add one line to [`MODULES`]. `docs/modules.md` shows how.
 
 mod about;
+#[cfg(test)]
+pub(crate) mod bench;
 pub mod catalog;
 mod context;
 mod finding;
@@ -103,6 +105,11 @@ impl Modules {
     #[cfg(test)]
     pub(crate) fn of(modules: Vec<(&'static About, Box<dyn Module>)>) -> Self {
         Self(modules)
+    }
+
+    /// Number `number` of those that run.
+    pub fn get(&self, number: usize) -> Option<(&'static About, &dyn Module)> {
+        self.0.get(number).map(|(about, module)| (*about, &**module))
     }
 
     /// The modules, in order.

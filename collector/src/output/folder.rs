@@ -48,6 +48,8 @@ pub struct WindowView<'a> {
     pub blocked: bool,
     /// Evidence of the window, in order of first raising.
     pub evidence: &'a [&'a Evidence],
+    /// Features and letters, see [`super::window_text`].
+    pub text: &'a str,
 }
 
 /// The folder of one site.
@@ -124,6 +126,12 @@ impl Folder {
         })
     }
 
+    /// Whether files are written.
+    #[must_use]
+    pub const fn has_files(&self) -> bool {
+        self.files
+    }
+
     /// Where it is.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -141,8 +149,9 @@ impl Folder {
         self.put(&mut state, evidence);
     }
 
-    /// Evidence grew: its line in `evidence.jsonl` is replaced, nobody is told.
+    /// Evidence grew: its line in `evidence.jsonl` is replaced, people are not told.
     pub fn update(&self, evidence: &Evidence) {
+        self.watch.tell(News::Grown(evidence));
         self.put(&mut self.lock(), evidence);
     }
 
@@ -222,6 +231,7 @@ impl Folder {
         for e in view.evidence {
             text.push_str(&format!("\tEvidence: {}\n", line::evidence_text(e)));
         }
+        text.push_str(view.text);
         self.in_profile(view.profile, |dir| file::replace(&dir.join(&name), &text));
     }
 

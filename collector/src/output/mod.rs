@@ -11,6 +11,7 @@ mod line;
 mod summary;
 pub mod timeline;
 mod watch;
+mod window;
 
 use std::fmt;
 use std::io;
@@ -18,9 +19,10 @@ use std::path::PathBuf;
 
 pub use findings::Finding;
 pub use folder::{Folder, ProfileView, WindowView};
-pub use line::{AlertLine, EvidenceLine, clock, seconds};
+pub use line::{AlertLine, EvidenceLine, clock, proto_name, seconds};
 pub use summary::{Counts, InputTotals, Losses, Summary};
 pub use watch::{News, Watch};
+pub use window::window_text;
 
 /// What could not be written.
 #[derive(Debug)]

@@ -10,6 +10,8 @@ use crate::evidence::{Alert, Evidence};
 pub enum News<'a> {
     /// Evidence was raised for the first time, or again after it grew.
     Evidence(&'a Evidence),
+    /// Evidence grew, not enough to be told again.
+    Grown(&'a Evidence),
     /// An alert was decided.
     Alert(&'a Alert),
 }

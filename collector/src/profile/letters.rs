@@ -58,6 +58,12 @@ impl Letters {
         std::str::from_utf8(&self.text).unwrap_or_default()
     }
 
+    /// Start of the flow before the latest, and of the latest.
+    #[must_use]
+    pub const fn times(&self) -> [Option<u64>; 2] {
+        [self.before_us, self.last_us]
+    }
+
     /// Length of the whole string.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -6,11 +6,15 @@
 
 pub mod addr;
 pub mod letters;
+pub mod tuples;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use slips_agent::record::Mac;
+use slips_agent::record::{FlowRecord, Mac};
+
+use letters::{Letters, Tuple};
+use tuples::Tuples;
 
 /// Which end of a flow the profile is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -44,6 +48,19 @@ impl Profile {
     pub const MAX_AGENTS: usize = 16;
     /// Services kept.
     pub const MAX_SERVICES: usize = 64;
+
+    /// Of an address just seen.
+    #[must_use]
+    pub const fn new(addr: IpAddr, first_seen_us: u64) -> Self {
+        Self {
+            addr,
+            first_seen_us,
+            last_seen_us: first_seen_us,
+            mac: None,
+            user_agents: Vec::new(),
+            services: BTreeSet::new(),
+        }
+    }
 }
 
 /// One window of a profile.
@@ -55,4 +72,34 @@ pub struct Window {
     pub start_us: u64,
     /// End, exclusive; `u64::MAX` for a single window.
     pub end_us: u64,
+    /// Behavioural letters.
+    pub tuples: Tuples,
+}
+
+impl Window {
+    /// Without traffic.
+    #[must_use]
+    pub fn new(index: i64, start_us: u64, end_us: u64) -> Self {
+        Self { index, start_us, end_us, tuples: Tuples::default() }
+    }
+
+    /// Counts a final flow of which the profile is one end. Gives back the letters that grew; `None` when there are too many
+    /// tuples.
+    pub fn fold(&mut self, role: Role, flow: &FlowRecord) -> Option<&Letters> {
+        let letters = self.tuples.touch(tuple(role, flow))?;
+        letters.add(flow.start_us, flow.duration_us, flow.payload_bytes());
+        Some(letters)
+    }
+}
+
+/// The tuple a flow belongs to: the other end, always with the responder's port.
+#[must_use]
+pub fn tuple(role: Role, flow: &FlowRecord) -> Tuple {
+    let ends = &flow.tuple;
+    Tuple {
+        outgoing: role == Role::Client,
+        peer: if role == Role::Client { ends.resp_addr } else { ends.orig_addr },
+        port: ends.resp_port,
+        proto: ends.proto,
+    }
 }

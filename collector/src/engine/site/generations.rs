@@ -46,6 +46,12 @@ impl<K: Hash + Eq, V> Generations<K, V> {
         (self.young.get_mut(&key).unwrap_or_else(|| unreachable!()), forgotten)
     }
 
+    /// Whether the entry is there and was renewed in the young generation.
+    #[must_use]
+    pub fn is_young(&self, key: &K) -> bool {
+        self.young.contains_key(key)
+    }
+
     /// Renews the entry, made empty if there is none.
     pub fn touch(&mut self, key: K) -> &mut V
     where

@@ -6,6 +6,7 @@
 //! what is seen again is renewed.
 
 mod generations;
+mod stage;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use hashbrown::HashMap;
 use slips_agent::record::Mac;
 
 pub use generations::Generations;
+pub(crate) use stage::{Lanes, Stage};
 
 use crate::config::Network;
 
@@ -76,6 +78,8 @@ const MAX_NAMES: usize = 8;
 const MAX_HOSTS: usize = 16_384;
 /// Addresses kept of one MAC: a router answers for many.
 const MAX_ADDRS: usize = 8;
+/// Local networks derived from traffic.
+const MAX_DERIVED: usize = 4;
 
 /// One change of what is known.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -196,68 +200,67 @@ impl Site {
         &self.own
     }
 
-    /// Follows one change. True when something changed that was not known.
-    pub(super) fn apply(&mut self, update: &Update) -> bool {
+    /// Whether a change says something that is not known, or renews what would be forgotten.
+    pub(super) fn wants(&self, update: &Update) -> bool {
         match update {
-            Update::Named { addr, name, how, by, ts_us } => self.named(*addr, name, *how, *by, *ts_us),
+            // Names are asked for again and again, and who asked last matters.
+            Update::Named { .. } | Update::Forget(_) => true,
             Update::Mac { addr, mac } => {
-                let host = self.hosts.touch(*addr);
-                let news = host.mac.replace(*mac) != Some(*mac);
-                let addrs = self.macs.touch(*mac);
-                if addrs.last() != Some(addr) {
-                    addrs.retain(|a| a != addr);
-                    if addrs.len() == MAX_ADDRS {
-                        addrs.remove(0);
-                    }
-                    addrs.push(*addr);
-                }
-                news
+                !self.hosts.is_young(addr) || self.host(*addr).and_then(|h| h.mac) != Some(*mac)
             }
             Update::HostName { addr, name } => {
-                let host = self.hosts.touch(*addr);
-                let news = host.host_name.as_ref() != Some(name);
-                host.host_name = Some(Arc::clone(name));
-                news
+                !self.hosts.is_young(addr)
+                    || self.host(*addr).and_then(|h| h.host_name.as_ref()) != Some(name)
             }
-            Update::Gateway { addr, mac } => {
-                let news = self.gateway != *addr || self.gateway_mac != *mac;
-                (self.gateway, self.gateway_mac) = (*addr, *mac);
-                news
-            }
+            Update::Gateway { addr, mac } => self.gateway != *addr || self.gateway_mac != *mac,
             Update::Local(network) => {
-                let news = !self.derived_local.contains(network);
-                if news {
-                    self.derived_local.push(*network);
-                }
-                news
+                self.derived_local.len() < MAX_DERIVED && !self.derived_local.contains(network)
             }
-            Update::Forget(_) => true,
         }
     }
 
-    fn named(&mut self, addr: IpAddr, name: &Arc<str>, how: How, by: IpAddr, ts_us: u64) -> bool {
-        let names = self.names.touch(addr);
-        let Some(known) = names.iter_mut().find(|n| n.name == *name) else {
-            if names.len() == MAX_NAMES {
-                names.remove(0);
+    /// Follows one change.
+    pub(super) fn apply(&mut self, update: &Update) {
+        match update {
+            Update::Named { addr, name, how, by, ts_us } => self.named(*addr, name, *how, *by, *ts_us),
+            Update::Mac { addr, mac } => {
+                self.hosts.touch(*addr).mac = Some(*mac);
+                remember(self.macs.touch(*mac), *addr, MAX_ADDRS);
             }
-            names.push(Name { name: Arc::clone(name), how, askers: vec![by], last_us: ts_us });
-            return true;
-        };
-        known.last_us = known.last_us.max(ts_us);
-        if known.how == How::Dns {
-            known.how = how;
+            Update::HostName { addr, name } => self.hosts.touch(*addr).host_name = Some(Arc::clone(name)),
+            Update::Gateway { addr, mac } => (self.gateway, self.gateway_mac) = (*addr, *mac),
+            Update::Local(network) => self.derived_local.push(*network),
+            Update::Forget(_) => {}
         }
-        if known.askers.last() == Some(&by) {
-            return false;
-        }
-        known.askers.retain(|a| *a != by);
-        if known.askers.len() == Name::MAX_ASKERS {
-            known.askers.remove(0);
-        }
-        known.askers.push(by);
-        true
     }
+
+    fn named(&mut self, addr: IpAddr, name: &Arc<str>, how: How, by: IpAddr, ts_us: u64) {
+        let names = self.names.touch(addr);
+        if let Some(known) = names.iter_mut().find(|n| n.name == *name) {
+            known.last_us = known.last_us.max(ts_us);
+            if known.how == How::Dns {
+                known.how = how;
+            }
+            remember(&mut known.askers, by, Name::MAX_ASKERS);
+            return;
+        }
+        if names.len() == MAX_NAMES {
+            names.remove(0);
+        }
+        names.push(Name { name: Arc::clone(name), how, askers: vec![by], last_us: ts_us });
+    }
+}
+
+/// Puts `addr` at the end of a short list without repeats.
+fn remember(list: &mut Vec<IpAddr>, addr: IpAddr, most: usize) {
+    if list.last() == Some(&addr) {
+        return;
+    }
+    list.retain(|a| *a != addr);
+    if list.len() >= most {
+        list.remove(0);
+    }
+    list.push(addr);
 }
 
 /// Hash tables keyed with a seed that no sender can know; nothing depends on their order.

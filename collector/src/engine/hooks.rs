@@ -1,0 +1,103 @@
+//! Which modules are called for what, and the ways out of a call.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::outbox::Outbox;
+use super::round::{Event, Order, What};
+use super::timers::{Due, Timers};
+use crate::config::Config;
+use crate::modules::{Finding, Hook, Key, Modules, Ways};
+use crate::output::Losses;
+
+/// The modules by hook. The modules are shared by all shards, the lists are each shard's own.
+#[derive(Clone, Debug)]
+pub struct Hooks {
+    /// All that run.
+    pub modules: Arc<Modules>,
+    by_hook: [Box<[usize]>; Hook::ALL.len()],
+    /// Types of evidence that are not raised.
+    disabled: Arc<[String]>,
+}
+
+impl Hooks {
+    pub fn new(modules: Arc<Modules>, config: &Config) -> Self {
+        let by_hook = Hook::ALL.map(|hook| {
+            let hears = modules.iter().enumerate().filter(|(_, (about, _))| about.hears.contains(&hook));
+            hears.map(|(number, _)| number).collect()
+        });
+        Self { modules, by_hook, disabled: config.disabled_detections.clone().into() }
+    }
+
+    /// Numbers of the modules that hear `hook`, in order.
+    pub fn of(&self, hook: Hook) -> &[usize] {
+        self.by_hook.get(hook as usize).map_or(&[], |modules| modules)
+    }
+
+    /// Whether any module hears it.
+    pub fn any(&self, hook: Hook) -> bool {
+        !self.of(hook).is_empty()
+    }
+
+    fn is_disabled(&self, kind: &str) -> bool {
+        self.disabled.iter().any(|name| name == kind)
+    }
+}
+
+/// Calls that one profile may have waiting.
+const MAX_WAITING: u32 = 1024;
+
+/// The ways out of one call.
+pub struct Out<'a> {
+    pub hooks: &'a Hooks,
+    /// Number and name of the module at hand.
+    pub module: (usize, &'static str),
+    pub profile: IpAddr,
+    pub window: i64,
+    pub order: Order,
+    pub now_us: u64,
+    pub outbox: &'a mut Outbox,
+    pub events: &'a mut Vec<Event>,
+    pub losses: &'a mut Losses,
+    /// `None` when traffic has ended and nothing can be waited for.
+    pub timers: Option<&'a mut Timers>,
+    pub waiting: &'a mut u32,
+}
+
+impl Ways for Out<'_> {
+    fn raise(&mut self, finding: Finding) {
+        if self.hooks.is_disabled(finding.kind.name) {
+            return;
+        }
+        match self.outbox.take(finding, self.module.1) {
+            Ok(None) => {}
+            Ok(Some(finding)) => {
+                let what =
+                    What::Found { finding, window: self.window, module: self.module.1, now_us: self.now_us };
+                self.events.push(Event { order: self.order, what });
+            }
+            Err(()) => count(self.losses, "evidence_refused"),
+        }
+    }
+
+    fn later(&mut self, at_us: u64, key: Key) -> bool {
+        let Some(timers) = &mut self.timers else { return false };
+        if *self.waiting >= MAX_WAITING {
+            count(self.losses, "module_waits_refused");
+            return false;
+        }
+        let due = Due { at_us, profile: self.profile, module: self.module.0, key };
+        *self.waiting += u32::from(timers.add(due, self.window));
+        true
+    }
+}
+
+/// Counts one loss.
+pub fn count(losses: &mut Losses, reason: &str) {
+    match losses.get_mut(reason) {
+        Some(n) => *n += 1,
+        None => {
+            losses.insert(reason.to_owned(), 1);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The judge: puts the events of all shards in order, keeps the book of evidence, and writes what is decided.
+//!
+//! Enters: the outcomes of all shards for one round. Leaves: evidence and alerts with their numbers, window files, the folder's
+//! refresh. Alone in this: everything that must be in one order for a whole site is decided here.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::grid::Grid;
+use super::round::{Ask, Draft, Event, Outcome, What};
+use crate::evidence::{Alert, Book, Evidence, Herald, Where};
+use crate::output::{Counts, Error, Folder, Summary, WindowView};
+
+/// What the judge is told about a round besides the outcomes.
+pub struct Head {
+    /// Clock of the site at its end.
+    pub end_us: u64,
+    /// What the front wants.
+    pub ask: Ask,
+    /// What the site stage has counted.
+    pub counts: Counts,
+}
+
+/// See the head of the file.
+pub struct Judge {
+    grid: Grid,
+    book: Book,
+    folder: Arc<Folder>,
+    /// Texts of windows that their shards have closed, until no evidence can come any more.
+    closed: BTreeMap<(i64, IpAddr), String>,
+}
+
+impl Judge {
+    pub fn new(grid: Grid, book: Book, folder: Arc<Folder>) -> Self {
+        Self { grid, book, folder, closed: BTreeMap::new() }
+    }
+
+    /// One round. Gives back a summary when one was asked for, and what could not be written.
+    pub fn round(&mut self, head: &Head, outcomes: Vec<Outcome>) -> Option<(Summary, Option<Error>)> {
+        let mut events = Vec::new();
+        let mut drafts = Vec::new();
+        let mut counts = head.counts.clone();
+        for mut outcome in outcomes {
+            events.append(&mut outcome.events);
+            drafts.append(&mut outcome.drafts);
+            counts.profiles += outcome.tally.profiles;
+            counts.windows += outcome.tally.windows;
+            for (reason, lost) in outcome.tally.losses {
+                *counts.losses.entry(reason).or_default() += lost;
+            }
+        }
+        // Each shard's events are in order already, so this merges.
+        events.sort_by_key(|event: &Event| event.order);
+        for event in events {
+            self.event(event);
+        }
+        let ended = head.ask == Ask::Finish;
+        self.close_until(if ended { None } else { Some(head.end_us) });
+        if head.ask == Ask::Nothing {
+            return None;
+        }
+        for draft in drafts {
+            self.draft(&draft);
+        }
+        if self.book.refused() > 0 {
+            *counts.losses.entry("evidence_refused".to_owned()).or_default() += self.book.refused();
+        }
+        let written = if ended { self.folder.finish(&counts) } else { self.folder.report(&counts) };
+        Some(match written {
+            Ok(summary) => (summary, None),
+            Err(error) => (self.folder.current(&counts), Some(error)),
+        })
+    }
+
+    fn event(&mut self, event: Event) {
+        let profile = event.order.profile;
+        match event.what {
+            What::Created { window } => self.book.created(profile, window),
+            What::Forgotten => self.book.forgotten(profile),
+            What::Closed { window, text } => {
+                if let Some(text) = text {
+                    self.closed.insert((window, profile), text);
+                }
+            }
+            What::Found { finding, window, module, now_us } => {
+                let start_us = self.grid.start_us(window);
+                let place = Where { now_us, window, start_us, module };
+                self.book.take(*finding, place, &mut Told(&self.folder));
+            }
+        }
+    }
+
+    /// Settles and writes the windows that close up to a time, or all.
+    fn close_until(&mut self, now_us: Option<u64>) {
+        loop {
+            let written = self.closed.first_key_value().map(|((window, _), _)| *window);
+            let Some(window) = [written, self.book.oldest()].into_iter().flatten().min() else { break };
+            if now_us.is_some_and(|now_us| self.grid.closes_us(window) > now_us) {
+                break;
+            }
+            while let Some(entry) = self.closed.first_entry().filter(|entry| entry.key().0 == window) {
+                let ((window, profile), text) = entry.remove_entry();
+                self.draft(&Draft { profile, window, text });
+            }
+            self.book.close(window, &mut Told(&self.folder));
+        }
+    }
+
+    fn draft(&mut self, draft: &Draft) {
+        let number = self.book.number(draft.profile, draft.window);
+        let (evidence, blocked) = self.book.page(draft.profile, draft.window);
+        self.folder.window(&WindowView {
+            profile: draft.profile,
+            number,
+            start_us: self.grid.start_us(draft.window),
+            blocked,
+            evidence: &evidence,
+            text: &draft.text,
+        });
+    }
+}
+
+/// The folder hears what the book decides.
+struct Told<'a>(&'a Folder);
+
+impl Herald for Told<'_> {
+    fn raise(&mut self, evidence: &Evidence) {
+        self.0.raise(evidence);
+    }
+
+    fn update(&mut self, evidence: &Evidence) {
+        self.0.update(evidence);
+    }
+
+    fn settle(&mut self, id: u64) {
+        self.0.settle(id);
+    }
+
+    fn alert(&mut self, alert: &Alert) {
+        self.0.alert(alert);
+    }
+}

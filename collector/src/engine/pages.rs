@@ -1,0 +1,145 @@
+//! What a shard writes of its profiles: timelines, profile files, and the text of windows for the judge.
+//!
+//! Timelines wait in memory and are written when many lines wait, at each refresh, and at the end. Without files nothing is made.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use slips_agent::app::record::App;
+use slips_agent::record::{AppRecord, FlowRecord};
+
+use super::round::Draft;
+use super::site::{Site, Table};
+use super::slot::Slot;
+use crate::input::Text;
+use crate::output::{Folder, ProfileView, timeline, window_text};
+use crate::profile::Window;
+
+/// Bytes of one profile's timeline that wait at most.
+const MANY: usize = 32 << 10;
+
+/// See the head of the file.
+pub struct Pages {
+    folder: Option<Arc<Folder>>,
+    human: bool,
+    /// Profiles changed since they were last written.
+    dirty: Vec<IpAddr>,
+}
+
+impl Pages {
+    /// `folder` is `None` when no files are written. `human`: times for people in timelines.
+    pub const fn new(folder: Option<Arc<Folder>>, human: bool) -> Self {
+        Self { folder, human, dirty: Vec::new() }
+    }
+
+    /// A record of the profile was seen, in this window.
+    pub fn changed(&mut self, slot: &mut Slot, window: i64) {
+        if self.folder.is_none() {
+            return;
+        }
+        if let Some(open) = slot.open(window) {
+            open.dirty = true;
+        }
+        if !slot.dirty {
+            slot.dirty = true;
+            self.dirty.push(slot.profile.addr);
+        }
+    }
+
+    /// Something was said in a flow that is not over.
+    pub fn said(&mut self, slot: &mut Slot, record: &Arc<AppRecord<Text>>) {
+        if self.folder.is_some() {
+            slot.speech.add(Arc::clone(record));
+        }
+    }
+
+    /// A flow is over: its line in the timeline.
+    pub fn flow(&mut self, slot: &mut Slot, flow: &FlowRecord, site: &Site) {
+        let Some(folder) = &self.folder else { return };
+        let said = slot.speech.take(flow.uid);
+        let said: Vec<App<&str>> = said.iter().map(|record| record.body.map(&mut |text| &**text)).collect();
+        let profile = slot.profile.addr;
+        let ends = &flow.tuple;
+        let peer = if ends.orig_addr == profile { ends.resp_addr } else { ends.orig_addr };
+        let names: Vec<&str> = site.names(peer).iter().map(|known| &*known.name).collect();
+        let entry = timeline::Entry { profile, flow, said: &said, names: &names };
+        timeline::write(&entry, self.human, &mut slot.timeline);
+        if slot.timeline.len() >= MANY {
+            folder.timeline(profile, &std::mem::take(&mut slot.timeline));
+        }
+    }
+
+    /// Features and letters of a window as written to its file.
+    pub fn text(&self, window: &Window) -> Option<String> {
+        self.folder.as_ref().map(|_| window_text(window))
+    }
+
+    /// Writes what changed of profiles.
+    pub fn write(&mut self, slots: &mut Table<IpAddr, Box<Slot>>, site: &Site) {
+        for addr in &self.dirty {
+            if let (Some(slot), Some(folder)) = (slots.get_mut(addr), &self.folder) {
+                put(folder, slot, site);
+            }
+        }
+    }
+
+    /// Texts of changed windows that are still open; what changed counts as written afterwards.
+    pub fn drafts(&mut self, slots: &mut Table<IpAddr, Box<Slot>>) -> Vec<Draft> {
+        let mut drafts = Vec::new();
+        for profile in self.dirty.drain(..) {
+            let Some(slot) = slots.get_mut(&profile) else { continue };
+            slot.dirty = false;
+            for open in slot.windows.iter_mut().filter(|open| open.dirty) {
+                open.dirty = false;
+                drafts.push(Draft { profile, window: open.window.index, text: window_text(&open.window) });
+            }
+        }
+        drafts
+    }
+
+    /// Writes a profile that is about to be forgotten.
+    pub fn last(&mut self, slot: &mut Slot, site: &Site) {
+        if let Some(folder) = &self.folder {
+            put(folder, slot, site);
+        }
+    }
+}
+
+fn put(folder: &Folder, slot: &mut Slot, site: &Site) {
+    let profile = &slot.profile;
+    if !slot.timeline.is_empty() {
+        folder.timeline(profile.addr, &std::mem::take(&mut slot.timeline));
+    }
+    let mut facts: Vec<(&str, String)> = Vec::new();
+    let host = site.host(profile.addr);
+    if let Some(name) = host.and_then(|host| host.host_name.as_ref()) {
+        facts.push(("Host name", name.to_string()));
+    }
+    if site.own_addresses().contains(&profile.addr) {
+        facts.push(("Role", "this machine".to_owned()));
+    }
+    if site.gateway() == Some(profile.addr) {
+        facts.push(("Role", "gateway to the internet".to_owned()));
+    }
+    let names: Vec<&str> = site.names(profile.addr).iter().map(|known| &*known.name).collect();
+    if !names.is_empty() {
+        facts.push(("Names", names.join(", ")));
+    }
+    if !profile.services.is_empty() {
+        let services = profile
+            .services
+            .iter()
+            .map(|(port, proto)| format!("{port}/{}", crate::output::proto_name(*proto)));
+        facts.push(("Services", services.collect::<Vec<_>>().join(", ")));
+    }
+    for agent in &profile.user_agents {
+        facts.push(("User agent", agent.to_string()));
+    }
+    folder.profile(&ProfileView {
+        addr: profile.addr,
+        first_seen_us: profile.first_seen_us,
+        last_seen_us: profile.last_seen_us,
+        mac: host.and_then(|host| host.mac).or(profile.mac),
+        facts: &facts,
+    });
+}

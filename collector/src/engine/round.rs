@@ -1,0 +1,171 @@
+//! What travels between site stage, shards and judge: rounds of records, and events in a total order.
+//!
+//! A round is a stretch of the stream. Each shard gets its share of the records and all changes of the site, works through both in
+//! the order of the stream, and hands its events to the judge with their [`Order`]. The judge has the events of a whole round
+//! before it looks at one, so their order does not depend on the number of shards, nor on where rounds begin.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use slips_agent::record::{AppRecord, ArpRecord, FlowRecord};
+
+use super::site::Update;
+use crate::input::Text;
+use crate::modules::Finding;
+use crate::output::Losses;
+use crate::profile::Role;
+
+/// One record for one profile.
+pub struct Item {
+    /// Number of the record in the site.
+    pub seq: u64,
+    /// Clock of the site, this record included.
+    pub clock_us: u64,
+    /// Whose.
+    pub profile: IpAddr,
+    /// Which end of the flow the profile is.
+    pub role: Role,
+    /// Addresses that have opened a flow to the responder so far.
+    pub prevalence: u32,
+    /// The record.
+    pub job: Job,
+}
+
+/// A record, shared where both ends have a profile.
+pub enum Job {
+    /// A flow, final or ongoing.
+    Flow(Arc<FlowRecord>),
+    /// What was said in it.
+    App(Arc<AppRecord<Text>>),
+    /// An ARP packet.
+    Arp(Arc<ArpRecord>),
+}
+
+/// A change of the site at its place in the stream: it takes effect after record `seq`.
+pub struct Change {
+    /// Number of the record that caused it.
+    pub seq: u64,
+    /// Clock of the site then.
+    pub clock_us: u64,
+    /// What changed.
+    pub update: Update,
+}
+
+/// What the front wants at the end of a round.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Ask {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Bring the files up to date.
+    Report,
+    /// Traffic has ended: everything is closed and written.
+    Finish,
+}
+
+/// A shard's share of a round.
+pub struct Share {
+    /// Its records.
+    pub items: Vec<Item>,
+    /// All changes of the site.
+    pub changes: Arc<Vec<Change>>,
+    /// Clock of the site at the end.
+    pub end_us: u64,
+    /// What to do then.
+    pub ask: Ask,
+}
+
+/// Place of an event. Times are the site's clock, which rises with the records: so what is due at a time comes before the
+/// first record at which the clock has reached it, and after all earlier ones.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Order {
+    /// When.
+    pub clock_us: u64,
+    /// What is due before what comes.
+    pub phase: Phase,
+    /// Number of the record; 0 for what is due.
+    pub seq: u64,
+    /// The client's profile before the server's.
+    pub server: bool,
+    /// Orders what is due at the same time. Events of one profile come from one shard, in order.
+    pub profile: IpAddr,
+}
+
+/// See [`Order`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Phase {
+    /// A call that a module asked for.
+    Timer,
+    /// A window closes.
+    Close,
+    /// A record.
+    Record,
+}
+
+/// What happened in a shard that others must know.
+pub enum What {
+    /// A profile was made, with its first window.
+    Created {
+        /// Index of the window.
+        window: i64,
+    },
+    /// A module saw something.
+    Found {
+        /// What.
+        finding: Box<Finding>,
+        /// In which window of the profile at hand.
+        window: i64,
+        /// By which module.
+        module: &'static str,
+        /// Clock of the site then.
+        now_us: u64,
+    },
+    /// A window was closed by its shard.
+    Closed {
+        /// Index of the window.
+        window: i64,
+        /// What is written of it; `None` without files.
+        text: Option<String>,
+    },
+    /// A profile was forgotten to make room.
+    Forgotten,
+}
+
+/// An event with its place.
+pub struct Event {
+    /// Where in the stream.
+    pub order: Order,
+    /// What.
+    pub what: What,
+}
+
+/// Text of a window that is still open.
+pub struct Draft {
+    /// Whose.
+    pub profile: IpAddr,
+    /// Index.
+    pub window: i64,
+    /// Features and letters.
+    pub text: String,
+}
+
+/// What a shard has counted since its start.
+#[derive(Clone, Default, Debug)]
+pub struct Tally {
+    /// Profiles made.
+    pub profiles: u64,
+    /// Windows opened.
+    pub windows: u64,
+    /// What was left out, by reason.
+    pub losses: Losses,
+}
+
+/// A shard's answer to its share.
+pub struct Outcome {
+    /// In order.
+    pub events: Vec<Event>,
+    /// Changed open windows, when a report was asked for.
+    pub drafts: Vec<Draft>,
+    /// Everything counted so far, when a report was asked for.
+    pub tally: Tally,
+}

@@ -1,0 +1,438 @@
+//! A shard: its profiles, their windows, and the modules that look at them.
+//!
+//! Enters: its share of a round. Leaves: events in order, lines of timelines, profile files. Everything it does for a profile
+//! depends on that profile's records, on the changes of the site, and on the clock; never on what else lives in the shard.
+//! Closed windows are freed; late flows are counted and shown to the modules in the present window.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use slips_agent::record::{App, AppRecord, ArpRecord, FlowKind, FlowRecord, proto};
+
+use super::grid::Grid;
+use super::hooks::{Hooks, Out, count};
+use super::outbox::Outbox;
+use super::pages::Pages;
+use super::round::{Ask, Change, Event, Item, Job, Order, Outcome, Phase, Share, Tally, What};
+use super::site::{Site, Table, Update};
+use super::slot::{Open, Slot};
+use super::timers::Timers;
+use crate::input::Text;
+use crate::modules::{Context, Hook, Module, States, Subject};
+use crate::profile::{Profile, Role, Window, tuple};
+
+/// See the head of the file.
+pub struct Shard {
+    grid: Grid,
+    hooks: Hooks,
+    site: Site,
+    slots: Table<IpAddr, Box<Slot>>,
+    /// Profiles with an open window, by window.
+    open: BTreeMap<i64, Vec<IpAddr>>,
+    timers: Timers,
+    events: Vec<Event>,
+    tally: Tally,
+    pages: Pages,
+    /// Clock of the site.
+    now_us: u64,
+    ended: bool,
+}
+
+impl Shard {
+    pub fn new(grid: Grid, hooks: Hooks, site: Site, pages: Pages) -> Self {
+        Self {
+            grid,
+            hooks,
+            site,
+            slots: Table::default(),
+            open: BTreeMap::new(),
+            timers: Timers::default(),
+            events: Vec::new(),
+            tally: Tally::default(),
+            pages,
+            now_us: 0,
+            ended: false,
+        }
+    }
+
+    /// Works through a share.
+    pub fn work(&mut self, share: Share) -> Outcome {
+        let mut changes = share.changes.iter().peekable();
+        for item in share.items {
+            while let Some(change) = changes.next_if(|change| change.seq < item.seq) {
+                self.change(change);
+            }
+            self.advance(item.clock_us);
+            self.item(item);
+        }
+        for change in changes {
+            self.change(change);
+        }
+        self.advance(share.end_us);
+        if share.ask == Ask::Finish {
+            self.end();
+        }
+        let mut drafts = Vec::new();
+        if share.ask != Ask::Nothing {
+            self.pages.write(&mut self.slots, &self.site);
+            drafts = self.pages.drafts(&mut self.slots);
+        }
+        let tally = if share.ask == Ask::Nothing { Tally::default() } else { self.tally.clone() };
+        Outcome { events: std::mem::take(&mut self.events), drafts, tally }
+    }
+
+    fn change(&mut self, change: &Change) {
+        self.advance(change.clock_us);
+        match change.update {
+            Update::Forget(profile) => self.forget(profile, change),
+            ref update => {
+                self.site.apply(update);
+            }
+        }
+    }
+
+    /// Moves the clock: what is due by then happens, in order of time, calls before closings.
+    fn advance(&mut self, clock_us: u64) {
+        loop {
+            let call = self.timers.next_us().filter(|at| *at <= clock_us);
+            let close = self.open.first_key_value().map(|(index, _)| *index);
+            let close = close.filter(|index| self.grid.closes_us(*index) <= clock_us);
+            match (call, close) {
+                (Some(at), Some(index)) if at > self.grid.closes_us(index) => self.close_all(index),
+                (Some(_), _) => self.call(),
+                (None, Some(index)) => self.close_all(index),
+                (None, None) => break,
+            }
+        }
+        self.now_us = self.now_us.max(clock_us);
+    }
+
+    /// Traffic has ended: every call that waits is made, then every window closed. The clock stays where it is.
+    fn end(&mut self) {
+        self.ended = true;
+        while self.timers.next_us().is_some() {
+            self.call();
+        }
+        while let Some(index) = self.open.first_key_value().map(|(index, _)| *index) {
+            self.close_all(index);
+        }
+    }
+
+    /// The next waiting call.
+    fn call(&mut self) {
+        let Some((due, window)) = self.timers.pop() else { return };
+        let Some(slot) = self.slots.get_mut(&due.profile) else { return };
+        slot.waiting = slot.waiting.saturating_sub(1);
+        let (now_us, clock_us) = if self.ended { (self.now_us, u64::MAX) } else { (due.at_us, due.at_us) };
+        let window = if slot.open(window).is_some() { window } else { self.grid.index(now_us) };
+        let (seq, profile) = (due.at_us, due.profile);
+        let order = Order { clock_us, phase: Phase::Timer, seq, server: false, profile };
+        let Some(window) = self.ensure(profile, window) else { return };
+        let subject = Subject { ts_us: due.at_us, cut: self.ended, ..Subject::default() };
+        let place = Place { profile, window, order, now_us };
+        self.hear(place, subject, Whom::One(due.module), &mut |module, ctx| module.timer(&due.key, ctx));
+    }
+
+    /// Closes one window of all profiles.
+    fn close_all(&mut self, index: i64) {
+        let mut profiles = self.open.remove(&index).unwrap_or_default();
+        profiles.sort_unstable();
+        let clock_us = if self.ended { u64::MAX } else { self.grid.closes_us(index) };
+        let seq = self.grid.start_us(index);
+        for profile in profiles {
+            let order = Order { clock_us, phase: Phase::Close, seq, server: false, profile };
+            self.close(profile, index, order);
+        }
+    }
+
+    fn close(&mut self, profile: IpAddr, index: i64, order: Order) {
+        let now_us = if self.ended { self.now_us } else { order.clock_us };
+        if self.hooks.any(Hook::WindowClosed) {
+            let end_us = self.grid.end_us(index);
+            let subject = Subject { ts_us: end_us.min(now_us), cut: now_us < end_us, ..Subject::default() };
+            let place = Place { profile, window: index, order, now_us };
+            let whom = Whom::All(Hook::WindowClosed);
+            self.hear(place, subject, whom, &mut |module, ctx| module.window_closed(ctx));
+        }
+        let Some(slot) = self.slots.get_mut(&profile) else { return };
+        let Some(mut open) = slot.close(index) else { return };
+        for (finding, module) in open.outbox.drain() {
+            self.events.push(Event { order, what: What::Found { finding, window: index, module, now_us } });
+        }
+        let text = self.pages.text(&open.window);
+        self.events.push(Event { order, what: What::Closed { window: index, text } });
+    }
+
+    /// Drops a profile with all that is kept about it.
+    fn forget(&mut self, profile: IpAddr, change: &Change) {
+        let Some(slot) = self.slots.get(&profile) else { return };
+        let order =
+            Order { clock_us: change.clock_us, phase: Phase::Record, seq: change.seq, server: true, profile };
+        let mut indices: Vec<i64> = slot.windows.iter().map(|open| open.window.index).collect();
+        indices.sort_unstable();
+        for index in indices {
+            self.close(profile, index, order);
+            if let Some(others) = self.open.get_mut(&index) {
+                others.retain(|p| *p != profile);
+                if others.is_empty() {
+                    self.open.remove(&index);
+                }
+            }
+        }
+        self.timers.forget(profile);
+        if let Some(mut slot) = self.slots.remove(&profile) {
+            self.pages.last(&mut slot, &self.site);
+        }
+        count(&mut self.tally.losses, "profiles_forgotten");
+        self.events.push(Event { order, what: What::Forgotten });
+    }
+
+    fn item(&mut self, item: Item) {
+        let order = Order {
+            clock_us: item.clock_us,
+            phase: Phase::Record,
+            seq: item.seq,
+            server: item.role == Role::Server,
+            profile: item.profile,
+        };
+        match &item.job {
+            Job::Flow(flow) => self.flow(&item, order, flow),
+            Job::App(app) => self.app(&item, order, app),
+            Job::Arp(arp) => self.arp(&item, order, arp),
+        }
+    }
+
+    fn flow(&mut self, item: &Item, order: Order, flow: &FlowRecord) {
+        let Some(place) = self.place(item, order, flow.start_us) else { return };
+        let mut subject = of_tuple(item, &flow.tuple, flow.start_us);
+        subject.flow = Some(flow.uid);
+        subject.late = place.late;
+        let ongoing = flow.kind == FlowKind::Ongoing;
+        let Some(slot) = self.slots.get_mut(&item.profile) else { return };
+        let end_us = flow.start_us.saturating_add(flow.duration_us);
+        slot.seen(end_us, flow, item.role, &self.site);
+        if ongoing {
+            let whom = Whom::All(Hook::Ongoing);
+            self.hear(place.at, subject, whom, &mut |module, ctx| module.ongoing(flow, ctx));
+            return;
+        }
+        let mut tupled = false;
+        if place.late {
+            count(&mut self.tally.losses, "late_flows");
+        } else if let Some(open) = slot.open(place.at.window) {
+            tupled = open.window.fold(item.role, flow).is_some();
+            if !tupled {
+                count(&mut self.tally.losses, "letters_refused");
+            }
+        }
+        self.pages.flow(slot, flow, &self.site);
+        let whom = Whom::All(Hook::Flow);
+        self.hear(place.at, subject, whom, &mut |module, ctx| module.flow(flow, ctx));
+        if tupled && self.hooks.any(Hook::Letters) {
+            let tuple = tuple(item.role, flow);
+            let whom = Whom::All(Hook::Letters);
+            self.hear(place.at, subject, whom, &mut |module, ctx| {
+                if let Some(letters) = ctx.window.tuples.get(tuple) {
+                    module.letters(letters, ctx);
+                }
+            });
+        }
+    }
+
+    fn app(&mut self, item: &Item, order: Order, app: &Arc<AppRecord<Text>>) {
+        let Some(place) = self.place(item, order, app.ts_us) else { return };
+        let mut subject = of_tuple(item, &app.tuple, app.ts_us);
+        subject.flow = Some(app.uid);
+        subject.late = place.late;
+        let Some(slot) = self.slots.get_mut(&item.profile) else { return };
+        slot.profile.last_seen_us = slot.profile.last_seen_us.max(app.ts_us);
+        if let (App::Http(http), Role::Client) = (&app.body, item.role) {
+            slot.agent(&http.user_agent);
+        }
+        self.pages.said(slot, app);
+        let whom = Whom::All(Hook::App);
+        self.hear(place.at, subject, whom, &mut |module, ctx| module.app(app, ctx));
+    }
+
+    fn arp(&mut self, item: &Item, order: Order, arp: &ArpRecord) {
+        let Some(place) = self.place(item, order, arp.ts_us) else { return };
+        let subject = Subject {
+            ts_us: arp.ts_us,
+            peer: Some(arp.target_addr.into()),
+            late: place.late,
+            ..Subject::default()
+        };
+        let Some(slot) = self.slots.get_mut(&item.profile) else { return };
+        slot.profile.last_seen_us = slot.profile.last_seen_us.max(arp.ts_us);
+        slot.profile.mac = Some(arp.sender_mac);
+        let whom = Whom::All(Hook::Arp);
+        self.hear(place.at, subject, whom, &mut |module, ctx| module.arp(arp, ctx));
+    }
+
+    /// Profile and window of a record: its own window while that is open, else the present one.
+    fn place(&mut self, item: &Item, order: Order, ts_us: u64) -> Option<Placed> {
+        let own = self.grid.index(ts_us);
+        let late = self.now_us >= self.grid.closes_us(own);
+        let wanted = if late { self.grid.index(self.now_us) } else { own };
+        if !self.slots.contains_key(&item.profile) {
+            self.slots.insert(item.profile, Box::new(Slot::new(item.profile, ts_us)));
+            self.tally.profiles += 1;
+            self.events.push(Event { order, what: What::Created { window: wanted } });
+            let window = self.ensure(item.profile, wanted)?;
+            let subject = Subject { ts_us, ..Subject::default() };
+            let whom = Whom::All(Hook::ProfileCreated);
+            let at = Place { profile: item.profile, window, order, now_us: self.now_us };
+            self.hear(at, subject, whom, &mut |module, ctx| module.profile_created(ctx));
+        }
+        let window = self.ensure(item.profile, wanted)?;
+        if let Some(slot) = self.slots.get_mut(&item.profile) {
+            self.pages.changed(slot, window);
+        }
+        let at = Place { profile: item.profile, window, order, now_us: self.now_us };
+        Some(Placed { at, late: late || window != own })
+    }
+
+    /// Opens the window if it is not open. A profile with too many open windows gets the first of them instead.
+    fn ensure(&mut self, profile: IpAddr, index: i64) -> Option<i64> {
+        let slot = self.slots.get_mut(&profile)?;
+        if slot.open(index).is_some() {
+            return Some(index);
+        }
+        if !slot.has_room() {
+            count(&mut self.tally.losses, "windows_refused");
+            return slot.windows.iter().map(|open| open.window.index).min();
+        }
+        let window = Window::new(index, self.grid.start_us(index), self.grid.end_us(index));
+        slot.windows.push(Open {
+            window,
+            states: States::default(),
+            outbox: Outbox::default(),
+            dirty: false,
+        });
+        self.open.entry(index).or_default().push(profile);
+        self.tally.windows += 1;
+        Some(index)
+    }
+
+    /// Calls modules.
+    fn hear(
+        &mut self,
+        place: Place,
+        subject: Subject,
+        whom: Whom,
+        call: &mut dyn FnMut(&dyn Module, &mut Context<'_>),
+    ) {
+        let one;
+        let modules = match whom {
+            Whom::All(hook) => self.hooks.of(hook),
+            Whom::One(number) => {
+                one = [number];
+                &one
+            }
+        };
+        if modules.is_empty() {
+            return;
+        }
+        let Some(slot) = self.slots.get_mut(&place.profile) else { return };
+        let Slot { profile, states, windows, waiting, .. } = &mut **slot;
+        let Some(open) = windows.iter_mut().find(|open| open.window.index == place.window) else { return };
+        for number in modules {
+            let Some((about, module)) = self.hooks.modules.get(*number) else { continue };
+            let mut out = Out {
+                hooks: &self.hooks,
+                module: (*number, about.name),
+                profile: place.profile,
+                window: place.window,
+                order: place.order,
+                now_us: place.now_us,
+                outbox: &mut open.outbox,
+                events: &mut self.events,
+                losses: &mut self.tally.losses,
+                timers: if self.ended { None } else { Some(&mut self.timers) },
+                waiting: &mut *waiting,
+            };
+            let mut ctx = Context {
+                now_us: place.now_us,
+                subject,
+                profile: &*profile,
+                window: &open.window,
+                site: &self.site,
+                window_states: &mut open.states,
+                profile_states: &mut *states,
+                ways: &mut out,
+            };
+            call(module, &mut ctx);
+        }
+    }
+}
+
+/// Where a call takes place.
+#[derive(Clone, Copy)]
+struct Place {
+    profile: IpAddr,
+    window: i64,
+    order: Order,
+    now_us: u64,
+}
+
+/// Which modules are called.
+#[derive(Clone, Copy)]
+enum Whom {
+    /// All that hear the hook.
+    All(Hook),
+    /// This one.
+    One(usize),
+}
+
+struct Placed {
+    at: Place,
+    /// Not in the window of its own time.
+    late: bool,
+}
+
+fn of_tuple(item: &Item, ends: &slips_agent::record::FiveTuple, ts_us: u64) -> Subject {
+    let ports = matches!(ends.proto, proto::TCP | proto::UDP | proto::SCTP);
+    Subject {
+        ts_us,
+        flow: None,
+        peer: Some(if item.role == Role::Client { ends.resp_addr } else { ends.orig_addr }),
+        port: ports.then_some(ends.resp_port),
+        proto: Some(ends.proto),
+        role: item.role,
+        prevalence: item.prevalence,
+        late: false,
+        cut: false,
+    }
+}
+
+impl Slot {
+    /// A flow of the profile was seen.
+    fn seen(&mut self, end_us: u64, flow: &FlowRecord, role: Role, site: &Site) {
+        let profile = &mut self.profile;
+        profile.first_seen_us = profile.first_seen_us.min(flow.start_us);
+        profile.last_seen_us = profile.last_seen_us.max(end_us);
+        let mac = if role == Role::Client { flow.orig_mac } else { flow.resp_mac };
+        if mac.is_some() && mac != profile.mac {
+            profile.mac = site.host(profile.addr).and_then(|host| host.mac).or(profile.mac);
+        }
+        let service = (flow.tuple.resp_port, flow.tuple.proto);
+        let ports = matches!(flow.tuple.proto, proto::TCP | proto::UDP);
+        if role == Role::Server
+            && ports
+            && flow.established()
+            && flow.resp.pkts > 0
+            && profile.services.len() < Profile::MAX_SERVICES
+        {
+            profile.services.insert(service);
+        }
+    }
+
+    /// A user agent was used.
+    fn agent(&mut self, agent: &Text) {
+        let agents = &mut self.profile.user_agents;
+        if !agent.is_empty() && agents.len() < Profile::MAX_AGENTS && !agents.contains(agent) {
+            agents.push(agent.clone());
+        }
+    }
+}

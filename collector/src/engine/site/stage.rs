@@ -1,0 +1,301 @@
+//! The site stage: sees every record of a site in the order of the input.
+//!
+//! It numbers records, keeps the clock, learns what profiles share, decides which profile a record belongs to, and which
+//! profiles are forgotten when there are too many. All of it before any shard looks, so that the number of shards cannot
+//! matter.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use slips_agent::app::record::{AnswerData, App, Dhcp, Dns};
+use slips_agent::record::{AppRecord, ArpRecord, FlowKind, FlowRecord, Mac};
+
+use super::{Generations, How, Site, Update};
+use crate::config::{Config, Direction, Network};
+use crate::engine::clock::Clock;
+use crate::engine::round::{Change, Item, Job};
+use crate::input::{Record, Text};
+use crate::output::Counts;
+use crate::profile::{Role, addr};
+
+/// Profiles kept in one generation: between this and twice this many are known.
+const MAX_PROFILES: usize = 131_072;
+/// Pairs of client and responder remembered for prevalence, in one generation.
+const MAX_PAIRS: usize = 131_072;
+/// Responders whose clients are counted, in one generation.
+const MAX_CONTACTS: usize = 65_536;
+
+/// Where the stage puts what it makes of a record.
+pub(crate) trait Lanes {
+    /// For the profile's shard.
+    fn item(&mut self, item: Item);
+    /// For all shards.
+    fn change(&mut self, change: Change);
+}
+
+/// See the head of the file.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    clock: Clock,
+    seq: u64,
+    direction: Direction,
+    home: Vec<Network>,
+    site: Site,
+    profiles: Generations<IpAddr, ()>,
+    pairs: Generations<(IpAddr, IpAddr), ()>,
+    contacts: Generations<IpAddr, u32>,
+    counts: Counts,
+}
+
+impl Stage {
+    pub fn new(config: &Config) -> Self {
+        Self::with_room(config, MAX_PROFILES)
+    }
+
+    pub fn with_room(config: &Config, profiles: usize) -> Self {
+        Self {
+            clock: Clock::default(),
+            seq: 0,
+            direction: config.direction,
+            home: config.home_networks.clone(),
+            site: Site::new(&config.home_networks, &config.own_addresses),
+            profiles: Generations::new(profiles),
+            pairs: Generations::new(MAX_PAIRS),
+            contacts: Generations::new(MAX_CONTACTS),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Clock of the site.
+    pub const fn now_us(&self) -> u64 {
+        self.clock.now_us()
+    }
+
+    /// What has been counted here; profiles and windows are the shards' to count.
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// A live source says what time it is.
+    pub const fn live(&mut self, now_us: u64) {
+        self.clock.live(now_us);
+    }
+
+    /// One record.
+    pub fn record(&mut self, record: Record, lanes: &mut impl Lanes) {
+        self.seq += 1;
+        self.clock.record(record.emitted_us());
+        match record {
+            Record::Flow(flow) => self.flow(flow, lanes),
+            Record::App(app) => self.app(app, lanes),
+            Record::Arp(arp) => self.arp(arp, lanes),
+        }
+    }
+
+    fn flow(&mut self, flow: Box<FlowRecord>, lanes: &mut impl Lanes) {
+        if flow.kind == FlowKind::Final {
+            self.counts.flows += 1;
+        }
+        self.seen(flow.start_us, flow.start_us.saturating_add(flow.duration_us));
+        let (orig, resp) = (flow.tuple.orig_addr, flow.tuple.resp_addr);
+        let macs = (flow.orig_mac, flow.resp_mac);
+        let prevalence = self.prevalence(orig, resp);
+        let flow: Arc<FlowRecord> = Arc::from(flow);
+        self.to_ends(orig, resp, prevalence, || Job::Flow(Arc::clone(&flow)), lanes);
+        self.learn_from_ends(orig, resp, macs, lanes);
+    }
+
+    fn app(&mut self, app: Box<AppRecord<Text>>, lanes: &mut impl Lanes) {
+        self.counts.app_records += 1;
+        self.seen(app.ts_us, app.emitted_us);
+        let (orig, resp) = (app.tuple.orig_addr, app.tuple.resp_addr);
+        let prevalence = self.contacts.get(&resp).copied().unwrap_or(0);
+        let app: Arc<AppRecord<Text>> = Arc::from(app);
+        self.to_ends(orig, resp, prevalence, || Job::App(Arc::clone(&app)), lanes);
+        match &app.body {
+            App::Dns(dns) => self.learn_from_dns(dns, orig, app.ts_us, lanes),
+            App::Tls(tls) => self.learn_name(resp, &tls.server_name, How::Sni, orig, app.ts_us, lanes),
+            App::Http(http) => self.learn_name(resp, &http.host, How::HttpHost, orig, app.ts_us, lanes),
+            App::Dhcp(dhcp) => self.learn_from_dhcp(dhcp, lanes),
+            App::Ssh(_) | App::Smtp(_) | App::Ftp(_) | App::Login(_) => {}
+        }
+    }
+
+    fn arp(&mut self, arp: Box<ArpRecord>, lanes: &mut impl Lanes) {
+        self.counts.arp += 1;
+        self.seen(arp.ts_us, arp.ts_us);
+        let sender = IpAddr::V4(arp.sender_addr);
+        let (mac, known) = (arp.sender_mac, !arp.sender_addr.is_unspecified());
+        // A probe for a free address (RFC 5227) has no sender yet.
+        if known && self.is_home(sender) {
+            let arp: Arc<ArpRecord> = Arc::from(arp);
+            self.to_profile(sender, Role::Client, 0, Job::Arp(arp), lanes);
+        }
+        if known && is_unicast(mac) {
+            self.learn(Update::Mac { addr: sender, mac }, lanes);
+            if self.site.gateway_mac() == Some(mac) && self.site.gateway().is_none() {
+                self.learn(Update::Gateway { addr: Some(sender), mac: Some(mac) }, lanes);
+            }
+        }
+    }
+
+    fn seen(&mut self, first_us: u64, last_us: u64) {
+        let counts = &mut self.counts;
+        if counts.first_us == 0 || first_us < counts.first_us {
+            counts.first_us = first_us;
+        }
+        counts.last_us = counts.last_us.max(last_us);
+    }
+
+    fn is_home(&self, addr: IpAddr) -> bool {
+        self.home.is_empty() || self.home.iter().any(|network| network.contains(addr))
+    }
+
+    /// Slips' table of who gets a flow: the client's profile; with direction `all` the server's too.
+    fn to_ends(
+        &mut self,
+        orig: IpAddr,
+        resp: IpAddr,
+        prevalence: u32,
+        job: impl Fn() -> Job,
+        lanes: &mut impl Lanes,
+    ) {
+        if self.is_home(orig) {
+            self.to_profile(orig, Role::Client, prevalence, job(), lanes);
+        }
+        if self.direction == Direction::All && orig != resp && self.is_home(resp) {
+            self.to_profile(resp, Role::Server, prevalence, job(), lanes);
+        }
+    }
+
+    fn to_profile(&mut self, profile: IpAddr, role: Role, prevalence: u32, job: Job, lanes: &mut impl Lanes) {
+        let (seq, clock_us) = (self.seq, self.clock.now_us());
+        let (_, forgotten) = self.profiles.touch_or(profile, || ());
+        let mut forgotten: Vec<IpAddr> = forgotten.into_iter().flatten().map(|(addr, ())| addr).collect();
+        forgotten.sort_unstable();
+        for addr in forgotten {
+            lanes.change(Change { seq, clock_us, update: Update::Forget(addr) });
+        }
+        lanes.item(Item { seq, clock_us, profile, role, prevalence, job });
+    }
+
+    /// How many clients of the site know the responder, this one included.
+    fn prevalence(&mut self, orig: IpAddr, resp: IpAddr) -> u32 {
+        let mut new = self.pairs.get(&(orig, resp)).is_none();
+        self.pairs.touch((orig, resp));
+        let known = self.contacts.touch(resp);
+        new |= *known == 0;
+        *known = known.saturating_add(u32::from(new));
+        *known
+    }
+
+    fn learn(&mut self, update: Update, lanes: &mut impl Lanes) {
+        if self.site.wants(&update) {
+            self.site.apply(&update);
+            lanes.change(Change { seq: self.seq, clock_us: self.clock.now_us(), update });
+        }
+    }
+
+    /// A frame's MAC belongs to its IP address only on the local network: behind a router it is the router's.
+    fn learn_from_ends(
+        &mut self,
+        orig: IpAddr,
+        resp: IpAddr,
+        (orig_mac, resp_mac): (Option<Mac>, Option<Mac>),
+        lanes: &mut impl Lanes,
+    ) {
+        if self.home.is_empty() && self.site.local_networks().is_empty() && addr::is_private(orig) {
+            if let Some(network) = private_range(orig) {
+                self.learn(Update::Local(network), lanes);
+            }
+        }
+        for (end, mac) in [(orig, orig_mac), (resp, resp_mac)] {
+            let Some(mac) = mac.filter(|mac| is_unicast(*mac)) else { continue };
+            let local = addr::is_private(end) || addr::is_link_local(end) || self.site.is_local(end);
+            let known = self.site.host(end).and_then(|host| host.mac);
+            // What ARP or DHCP said of the router or behind it stays.
+            if local && !addr::is_multicast(end) && (known.is_none() || self.site.gateway_mac() != Some(mac))
+            {
+                self.learn(Update::Mac { addr: end, mac }, lanes);
+            }
+        }
+        if let Some(mac) = resp_mac.filter(|mac| is_unicast(*mac))
+            && self.site.gateway_mac().is_none()
+            && (addr::is_private(orig) || self.site.is_local(orig))
+            && addr::is_public(resp)
+            && !self.site.is_local(resp)
+        {
+            let addr = self.site.gateway().or_else(|| self.site.addresses(mac).last().copied());
+            self.learn(Update::Gateway { addr, mac: Some(mac) }, lanes);
+        }
+    }
+
+    fn learn_from_dns(&mut self, dns: &Dns<Text>, by: IpAddr, ts_us: u64, lanes: &mut impl Lanes) {
+        for answer in &dns.answers {
+            if let AnswerData::Addr(addr) = answer.data {
+                self.learn_name(addr, &dns.query, How::Dns, by, ts_us, lanes);
+            }
+        }
+    }
+
+    fn learn_name(
+        &mut self,
+        addr: IpAddr,
+        name: &str,
+        how: How,
+        by: IpAddr,
+        ts_us: u64,
+        lanes: &mut impl Lanes,
+    ) {
+        let name = name.trim_end_matches('.');
+        // A host header may hold an address, which is no name.
+        if name.is_empty() || name.parse::<IpAddr>().is_ok() {
+            return;
+        }
+        let known = self.site.names(addr).iter().find(|known| known.name.eq_ignore_ascii_case(name));
+        let name = known.map_or_else(|| name.to_ascii_lowercase().into(), |known| Arc::clone(&known.name));
+        self.learn(Update::Named { addr, name, how, by, ts_us }, lanes);
+    }
+
+    fn learn_from_dhcp(&mut self, dhcp: &Dhcp<Text>, lanes: &mut impl Lanes) {
+        /// DHCP message types (RFC 2132, option 53).
+        const REQUEST: u8 = 3;
+        const ACK: u8 = 5;
+        let addr = match dhcp.message {
+            ACK => dhcp.assigned,
+            REQUEST => dhcp.assigned.or(dhcp.requested),
+            _ => None,
+        };
+        if let Some(addr) = addr.filter(|addr| !addr.is_unspecified()) {
+            if is_unicast(dhcp.client_mac) {
+                self.learn(Update::Mac { addr, mac: dhcp.client_mac }, lanes);
+            }
+            if !dhcp.host_name.is_empty() {
+                self.learn(Update::HostName { addr, name: Arc::from(&*dhcp.host_name) }, lanes);
+            }
+        }
+        if let (ACK, Some(router)) = (dhcp.message, dhcp.router.filter(|router| !router.is_unspecified())) {
+            let mac = self.site.host(router).and_then(|host| host.mac).or_else(|| self.site.gateway_mac());
+            self.learn(Update::Gateway { addr: Some(router), mac }, lanes);
+        }
+    }
+}
+
+/// An address of one interface: not broadcast, not multicast, not empty.
+fn is_unicast(mac: Mac) -> bool {
+    let [first, ..] = mac.0;
+    first & 1 == 0 && mac.0 != [0; 6]
+}
+
+/// The private range an address lies in (RFC 1918, RFC 4193).
+fn private_range(addr: IpAddr) -> Option<Network> {
+    let prefix = match addr {
+        IpAddr::V4(v4) => match v4.octets() {
+            [10, ..] => 8,
+            [172, ..] => 12,
+            _ => 16,
+        },
+        IpAddr::V6(_) => 7,
+    };
+    Network::new(addr, prefix)
+}

@@ -1,0 +1,301 @@
+//! The book of a site: observations become evidence that grows, evidence adds up to alerts.
+//!
+//! Enters: observations in their total order. Leaves, by a [`Herald`]: evidence raised, grown, settled; alerts. Observations of one
+//! kind with equal keys in one window of one profile are one evidence. The accumulated threat of a profile in a window is the
+//! sum of level × confidence over its evidence, as it stands, that counts (attacker at the source, not info) and was in no
+//! alert; when it reaches the threshold an alert lists exactly that evidence. Bounded: [`Book::MAX_EVIDENCE`] a window of a profile.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::{Alert, Evidence, MAX_FLOWS, Side, ThreatLevel};
+use crate::engine::site::{Generations, Table};
+use crate::modules::{Count, Finding, Key, told_again};
+use crate::output::timeline;
+
+/// Hears what the book decides, in order.
+pub trait Herald {
+    /// Evidence is new, or has grown enough to be told again.
+    fn raise(&mut self, evidence: &Evidence);
+    /// Evidence grew.
+    fn update(&mut self, evidence: &Evidence);
+    /// Evidence will not change any more.
+    fn settle(&mut self, id: u64);
+    /// An alert was decided.
+    fn alert(&mut self, alert: &Alert);
+}
+
+/// See the head of the file.
+#[derive(Debug)]
+pub struct Book {
+    /// What an alert takes.
+    threshold: f64,
+    width_us: u64,
+    /// First window of the profiles that live.
+    profiles: Table<IpAddr, i64>,
+    /// First window of other addresses with evidence, and of forgotten profiles.
+    others: Generations<IpAddr, i64>,
+    windows: BTreeMap<(i64, IpAddr), Page>,
+    last_evidence: u64,
+    last_alert: u64,
+    refused: u64,
+}
+
+/// Evidence of one profile in one window.
+#[derive(Debug, Default)]
+struct Page {
+    lines: Vec<Line>,
+    index: Table<(&'static str, Key), usize>,
+    /// Accumulated threat, kept as it changes; added up anew before a decision.
+    accumulated: f64,
+    blocked: bool,
+}
+
+#[derive(Debug)]
+struct Line {
+    evidence: Evidence,
+    /// Count at which it was last told.
+    told: u64,
+    /// An alert has used it up.
+    used: bool,
+}
+
+impl Line {
+    fn weight(&self) -> f64 {
+        let evidence = &self.evidence;
+        if self.used || evidence.attacker_side != Side::Source || evidence.threat_level == ThreatLevel::Info {
+            return 0.0;
+        }
+        evidence.threat_level.value() * evidence.confidence
+    }
+}
+
+/// Where an observation was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Where {
+    /// Clock of the site.
+    pub now_us: u64,
+    /// Index of the window.
+    pub window: i64,
+    /// Start of the window.
+    pub start_us: u64,
+    /// By which module.
+    pub module: &'static str,
+}
+
+impl Book {
+    /// Evidence kept of one profile in one window; further ones are refused and counted.
+    pub const MAX_EVIDENCE: usize = 5000;
+    /// Addresses with evidence and without profile whose first window is remembered, in one generation.
+    const MAX_OTHERS: usize = 65_536;
+
+    /// `attacks_per_minute` is the threshold of the configuration. For a single window that never ends the threshold is that
+    /// of one hour.
+    #[must_use]
+    pub fn new(attacks_per_minute: f64, width_us: u64) -> Self {
+        Self {
+            threshold: threshold(attacks_per_minute, width_us),
+            width_us,
+            profiles: Table::default(),
+            others: Generations::new(Self::MAX_OTHERS),
+            windows: BTreeMap::new(),
+            last_evidence: 0,
+            last_alert: 0,
+            refused: 0,
+        }
+    }
+
+    /// A profile was made, with its first window.
+    pub fn created(&mut self, profile: IpAddr, window: i64) {
+        let first = self.others.get(&profile).copied().unwrap_or(window);
+        self.profiles.insert(profile, first);
+    }
+
+    /// A profile was forgotten.
+    pub fn forgotten(&mut self, profile: IpAddr) {
+        if let Some(first) = self.profiles.remove(&profile) {
+            *self.others.touch(profile) = first;
+        }
+    }
+
+    /// Number of a window as people know it: 1 for the profile's first.
+    pub fn number(&mut self, profile: IpAddr, window: i64) -> i64 {
+        let first = match self.profiles.get(&profile) {
+            Some(first) => *first,
+            None => *self.others.touch_or(profile, || window).0,
+        };
+        window.saturating_sub(first).saturating_add(1)
+    }
+
+    /// Observations refused because a window of a profile had too much evidence.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// One observation.
+    pub fn take(&mut self, finding: Finding, place: Where, herald: &mut impl Herald) {
+        let profile = finding.profile;
+        let number = self.number(profile, place.window);
+        let page = self.windows.entry((place.window, profile)).or_default();
+        let name = (finding.kind.name, finding.key.clone());
+        if let Some(line) = page.index.get(&name).copied().and_then(|at| page.lines.get_mut(at)) {
+            let before = line.weight();
+            grow(line, finding, herald);
+            page.accumulated += line.weight() - before;
+        } else if page.lines.len() >= Self::MAX_EVIDENCE {
+            self.refused += 1;
+        } else {
+            self.last_evidence += 1;
+            let evidence = first(finding, self.last_evidence, number, place);
+            herald.raise(&evidence);
+            let line = Line { told: evidence.count, evidence, used: false };
+            page.accumulated += line.weight();
+            page.index.insert(name, page.lines.len());
+            page.lines.push(line);
+        }
+        self.judge(profile, number, place, herald);
+    }
+
+    fn judge(&mut self, profile: IpAddr, number: i64, place: Where, herald: &mut impl Herald) {
+        let Some(page) = self.windows.get_mut(&(place.window, profile)) else { return };
+        // A sum of decimal fractions may fall short of what it is on paper by its rounding.
+        if page.accumulated + ROUNDING < self.threshold {
+            return;
+        }
+        let accumulated: f64 = page.lines.iter().map(Line::weight).sum();
+        page.accumulated = 0.0;
+        self.last_alert += 1;
+        let counted: Vec<&mut Line> = page.lines.iter_mut().filter(|line| line.weight() > 0.0).collect();
+        let ids = counted.iter().map(|line| line.evidence.id).collect();
+        let text = sentence(profile, &counted, self.width_us);
+        counted.into_iter().for_each(|line| line.used = true);
+        page.blocked = true;
+        herald.alert(&Alert {
+            id: self.last_alert,
+            profile,
+            window: number,
+            window_start_us: place.start_us,
+            ts_us: place.now_us,
+            accumulated,
+            threshold: self.threshold,
+            confidence: confidence(accumulated, self.width_us),
+            evidence: ids,
+            description: text,
+            blocked: true,
+        });
+    }
+
+    /// Evidence of a window in order, and whether an alert asked to block the profile in it.
+    #[must_use]
+    pub fn page(&self, profile: IpAddr, window: i64) -> (Vec<&Evidence>, bool) {
+        self.windows.get(&(window, profile)).map_or_else(Default::default, |page| {
+            (page.lines.iter().map(|line| &line.evidence).collect(), page.blocked)
+        })
+    }
+
+    /// The oldest window with evidence.
+    #[must_use]
+    pub fn oldest(&self) -> Option<i64> {
+        self.windows.first_key_value().map(|((window, _), _)| *window)
+    }
+
+    /// Window `window` is closed for all profiles: its evidence is settled and freed.
+    pub fn close(&mut self, window: i64, herald: &mut impl Herald) {
+        while let Some(entry) = self.windows.first_entry().filter(|entry| entry.key().0 <= window) {
+            for line in entry.remove().lines {
+                herald.settle(line.evidence.id);
+            }
+        }
+    }
+}
+
+/// Far above what adding up thousands of fractions can lose, far below any level × confidence.
+const ROUNDING: f64 = 1e-6;
+
+fn first(finding: Finding, id: u64, number: i64, place: Where) -> Evidence {
+    Evidence {
+        id,
+        kind: finding.kind.name,
+        module: place.module,
+        profile: finding.profile,
+        window: number,
+        window_start_us: place.start_us,
+        ts_us: finding.ts_us,
+        last_ts_us: finding.ts_us,
+        attacker: finding.attacker,
+        attacker_side: finding.attacker_side,
+        victim: finding.victim,
+        port: finding.port,
+        proto: finding.proto,
+        threat_level: finding.level,
+        confidence: finding.confidence,
+        count: match finding.count {
+            Count::Add(n) | Count::Total(n) => n.max(1),
+        },
+        flows: finding.flow.into_iter().collect(),
+        description: finding.description,
+    }
+}
+
+fn grow(line: &mut Line, finding: Finding, herald: &mut impl Herald) {
+    let evidence = &mut line.evidence;
+    let level = evidence.threat_level;
+    evidence.count = match finding.count {
+        Count::Add(more) => evidence.count.saturating_add(more),
+        Count::Total(all) => evidence.count.max(all),
+    };
+    evidence.last_ts_us = evidence.last_ts_us.max(finding.ts_us);
+    if finding.weight() > evidence.threat_level.value() * evidence.confidence {
+        evidence.threat_level = finding.level;
+        evidence.confidence = finding.confidence;
+    }
+    if let Some(flow) =
+        finding.flow.filter(|flow| evidence.flows.len() < MAX_FLOWS && !evidence.flows.contains(flow))
+    {
+        evidence.flows.push(flow);
+    }
+    evidence.description = finding.description;
+    if told_again(line.told, evidence.count) || evidence.threat_level > level {
+        line.told = evidence.count;
+        herald.raise(evidence);
+    } else {
+        herald.update(evidence);
+    }
+}
+
+/// What an alert takes: attacks per minute × minutes of a window.
+#[must_use]
+pub fn threshold(attacks_per_minute: f64, width_us: u64) -> f64 {
+    attacks_per_minute * hours(width_us) * 60.0
+}
+
+/// Hours of a window; one for a window that never ends.
+#[allow(clippy::cast_precision_loss, reason = "a width in hours")]
+fn hours(width_us: u64) -> f64 {
+    if width_us == u64::MAX { 1.0 } else { width_us as f64 / 3.6e9 }
+}
+
+/// Slips 1.1.21: where the sum lies between 4.8 (the threshold called sensitive) and 26 in a window of one hour.
+fn confidence(accumulated: f64, width_us: u64) -> f64 {
+    ((accumulated / hours(width_us) - 4.8) / 21.2).clamp(0.0, 1.0)
+}
+
+fn sentence(profile: IpAddr, counted: &[&mut Line], width_us: u64) -> String {
+    let worst = counted.iter().reduce(|a, b| if b.weight() > a.weight() { b } else { a });
+    let worst = worst.map_or("", |line| line.evidence.description.as_str());
+    let span = if width_us == u64::MAX {
+        "so far".to_owned()
+    } else {
+        format!("within {}", timeline::duration(width_us))
+    };
+    format!(
+        "{profile} behaves like an infected or attacking device: {} suspicious {} {span}. The worst: {worst}",
+        counted.len(),
+        if counted.len() == 1 { "finding" } else { "findings" },
+    )
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
