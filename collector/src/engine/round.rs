@@ -10,7 +10,7 @@ use std::sync::Arc;
 use slips_agent::record::{AppRecord, ArpRecord, FlowRecord};
 
 use super::site::Update;
-use crate::input::Text;
+use crate::input::{Note, Text};
 use crate::modules::Finding;
 use crate::output::Losses;
 use crate::profile::Role;
@@ -39,6 +39,8 @@ pub enum Job {
     App(Arc<AppRecord<Text>>),
     /// An ARP packet.
     Arp(Arc<ArpRecord>),
+    /// What the source says itself.
+    Note(Arc<Note>),
 }
 
 /// A change of the site at its place in the stream: it takes effect after record `seq`.

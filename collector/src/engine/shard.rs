@@ -18,7 +18,7 @@ use super::round::{Ask, Change, Event, Item, Job, Order, Outcome, Phase, Share, 
 use super::site::{Site, Table, Update};
 use super::slot::{Open, Slot};
 use super::timers::Timers;
-use crate::input::Text;
+use crate::input::{Note, Text};
 use crate::modules::{Context, Hook, Module, States, Subject};
 use crate::profile::{Profile, Role, Window, tuple};
 
@@ -200,6 +200,7 @@ impl Shard {
             Job::Flow(flow) => self.flow(&item, order, flow),
             Job::App(app) => self.app(&item, order, app),
             Job::Arp(arp) => self.arp(&item, order, arp),
+            Job::Note(note) => self.note(&item, order, note),
         }
     }
 
@@ -268,6 +269,15 @@ impl Shard {
         slot.profile.mac = Some(arp.sender_mac);
         let whom = Whom::All(Hook::Arp);
         self.hear(place.at, subject, whom, &mut |module, ctx| module.arp(arp, ctx));
+    }
+
+    fn note(&mut self, item: &Item, order: Order, note: &Note) {
+        let Some(place) = self.place(item, order, note.ts_us) else { return };
+        let mut subject =
+            note.tuple.as_ref().map_or_else(Subject::default, |t| of_tuple(item, t, note.ts_us));
+        (subject.ts_us, subject.flow, subject.late) = (note.ts_us, note.uid, place.late);
+        let whom = Whom::All(Hook::Note);
+        self.hear(place.at, subject, whom, &mut |module, ctx| module.note(note, ctx));
     }
 
     /// Profile and window of a record: its own window while that is open, else the present one.

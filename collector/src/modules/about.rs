@@ -29,6 +29,8 @@ pub enum Hook {
     App,
     /// An ARP packet.
     Arp,
+    /// The source itself said something of the profile or a flow of it (notices, signatures, files, software).
+    Note,
     /// The behavioural letters of a tuple grew.
     Letters,
     /// A window of a profile is about to be closed.
@@ -39,11 +41,12 @@ pub enum Hook {
 
 impl Hook {
     /// All hooks.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Flow,
         Self::Ongoing,
         Self::App,
         Self::Arp,
+        Self::Note,
         Self::Letters,
         Self::WindowClosed,
         Self::ProfileCreated,
@@ -77,6 +80,8 @@ pub enum Needs {
     Arp,
     /// Ethernet addresses.
     Mac,
+    /// Notices, signatures, files, software, tunnels: what a source says itself (Zeek, Suricata).
+    Notes,
 }
 
 impl Needs {
@@ -96,6 +101,7 @@ impl Needs {
             Self::Login => "log-ins",
             Self::Arp => "ARP",
             Self::Mac => "MAC addresses",
+            Self::Notes => "the source's own findings",
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod about;
 #[cfg(test)]
+#[allow(dead_code, reason = "each test uses its part")]
 pub(crate) mod bench;
 pub mod catalog;
 mod context;
@@ -22,7 +23,7 @@ pub use context::{Context, States, Subject, Ways};
 pub use finding::{Count, Finding, Key, told_again};
 
 use crate::config::Config;
-use crate::input::Text;
+use crate::input::{Note, Text};
 use crate::profile::letters::Letters;
 
 /// A detection. Only the hooks listed in its [`About`] are called. Each call sees the profile and window after the event was
@@ -46,6 +47,11 @@ pub trait Module: Send + Sync {
     /// The profile sent an ARP packet.
     fn arp(&self, arp: &ArpRecord, ctx: &mut Context<'_>) {
         let _ = (arp, ctx);
+    }
+
+    /// The source itself said something of the profile, or of a flow of it.
+    fn note(&self, note: &Note, ctx: &mut Context<'_>) {
+        let _ = (note, ctx);
     }
 
     /// The letters of a tuple grew.

@@ -14,7 +14,7 @@ use super::{Generations, How, Site, Update};
 use crate::config::{Config, Direction, Network};
 use crate::engine::clock::Clock;
 use crate::engine::round::{Change, Item, Job};
-use crate::input::{Record, Text};
+use crate::input::{Note, NoteBody, Record, Text};
 use crate::output::Counts;
 use crate::profile::{Role, addr};
 
@@ -89,6 +89,7 @@ impl Stage {
             Record::Flow(flow) => self.flow(flow, lanes),
             Record::App(app) => self.app(app, lanes),
             Record::Arp(arp) => self.arp(arp, lanes),
+            Record::Note(note) => self.note(note, lanes),
         }
     }
 
@@ -101,7 +102,7 @@ impl Stage {
         let macs = (flow.orig_mac, flow.resp_mac);
         let prevalence = self.prevalence(orig, resp);
         let flow: Arc<FlowRecord> = Arc::from(flow);
-        self.to_ends(orig, resp, prevalence, || Job::Flow(Arc::clone(&flow)), lanes);
+        self.both_ends(orig, resp, prevalence, || Job::Flow(Arc::clone(&flow)), lanes);
         self.learn_from_ends(orig, resp, macs, lanes);
     }
 
@@ -111,7 +112,7 @@ impl Stage {
         let (orig, resp) = (app.tuple.orig_addr, app.tuple.resp_addr);
         let prevalence = self.contacts.get(&resp).copied().unwrap_or(0);
         let app: Arc<AppRecord<Text>> = Arc::from(app);
-        self.to_ends(orig, resp, prevalence, || Job::App(Arc::clone(&app)), lanes);
+        self.both_ends(orig, resp, prevalence, || Job::App(Arc::clone(&app)), lanes);
         match &app.body {
             App::Dns(dns) => self.learn_from_dns(dns, orig, app.ts_us, lanes),
             App::Tls(tls) => self.learn_name(resp, &tls.server_name, How::Sni, orig, app.ts_us, lanes),
@@ -129,7 +130,7 @@ impl Stage {
         // A probe for a free address (RFC 5227) has no sender yet.
         if known && self.is_home(sender) {
             let arp: Arc<ArpRecord> = Arc::from(arp);
-            self.to_profile(sender, Role::Client, 0, Job::Arp(arp), lanes);
+            self.route(sender, Role::Client, 0, Job::Arp(arp), lanes);
         }
         if known && is_unicast(mac) {
             self.learn(Update::Mac { addr: sender, mac }, lanes);
@@ -137,6 +138,24 @@ impl Stage {
                 self.learn(Update::Gateway { addr: Some(sender), mac: Some(mac) }, lanes);
             }
         }
+    }
+
+    fn note(&mut self, note: Box<Note>, lanes: &mut impl Lanes) {
+        let (orig, resp) = match (&note.tuple, &note.body) {
+            // Labels are for who evaluates the program, never for the program.
+            (_, NoteBody::Label(_)) => return,
+            (Some(tuple), _) => (Some(tuple.orig_addr), Some(tuple.resp_addr)),
+            (None, NoteBody::Signature(s)) => (Some(s.src), Some(s.dst)),
+            (None, NoteBody::Notice(n)) => (n.src, n.dst),
+            (None, NoteBody::Software(s)) => (Some(s.host), None),
+            (None, NoteBody::File(f)) => (f.receiver, f.sender),
+            (None, NoteBody::Service(s)) => (Some(s.host), None),
+            (None, _) => (None, None),
+        };
+        self.seen(note.ts_us, note.ts_us);
+        let Some(orig) = orig.or(resp) else { return };
+        let note: Arc<Note> = Arc::from(note);
+        self.both_ends(orig, resp.unwrap_or(orig), 0, || Job::Note(Arc::clone(&note)), lanes);
     }
 
     fn seen(&mut self, first_us: u64, last_us: u64) {
@@ -152,7 +171,7 @@ impl Stage {
     }
 
     /// Slips' table of who gets a flow: the client's profile; with direction `all` the server's too.
-    fn to_ends(
+    fn both_ends(
         &mut self,
         orig: IpAddr,
         resp: IpAddr,
@@ -161,14 +180,14 @@ impl Stage {
         lanes: &mut impl Lanes,
     ) {
         if self.is_home(orig) {
-            self.to_profile(orig, Role::Client, prevalence, job(), lanes);
+            self.route(orig, Role::Client, prevalence, job(), lanes);
         }
         if self.direction == Direction::All && orig != resp && self.is_home(resp) {
-            self.to_profile(resp, Role::Server, prevalence, job(), lanes);
+            self.route(resp, Role::Server, prevalence, job(), lanes);
         }
     }
 
-    fn to_profile(&mut self, profile: IpAddr, role: Role, prevalence: u32, job: Job, lanes: &mut impl Lanes) {
+    fn route(&mut self, profile: IpAddr, role: Role, prevalence: u32, job: Job, lanes: &mut impl Lanes) {
         let (seq, clock_us) = (self.seq, self.clock.now_us());
         let (_, forgotten) = self.profiles.touch_or(profile, || ());
         let mut forgotten: Vec<IpAddr> = forgotten.into_iter().flatten().map(|(addr, ())| addr).collect();
@@ -204,10 +223,11 @@ impl Stage {
         (orig_mac, resp_mac): (Option<Mac>, Option<Mac>),
         lanes: &mut impl Lanes,
     ) {
-        if self.home.is_empty() && self.site.local_networks().is_empty() && addr::is_private(orig) {
-            if let Some(network) = private_range(orig) {
-                self.learn(Update::Local(network), lanes);
-            }
+        if self.site.local_networks().is_empty()
+            && addr::is_private(orig)
+            && let Some(network) = private_range(orig)
+        {
+            self.learn(Update::Local(network), lanes);
         }
         for (end, mac) in [(orig, orig_mac), (resp, resp_mac)] {
             let Some(mac) = mac.filter(|mac| is_unicast(*mac)) else { continue };
