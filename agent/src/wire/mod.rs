@@ -28,8 +28,8 @@ pub use decode::{Decoded, Records, Report};
 pub use encode::{Encoder, Options, Refused};
 pub use head::{Clock, Detail, Head, TimeBase};
 use serde::{Deserialize, Serialize};
-pub use status::{Answer, Block, Custody, Outcome, Status, capability};
-pub use stored::{Range, Stored};
+pub use status::{Answer, Block, Custody, MAX_NOTE, MAX_REPLIES, Outcome, Status, capability};
+pub use stored::{MAX_RANGES, Range, Stored};
 
 /// Version of every message. The first byte of each.
 pub const VERSION: u8 = 1;

@@ -15,7 +15,7 @@ pub const MAX_NOTE: usize = 160;
 /// Most blocks listed.
 pub const MAX_BLOCKS: usize = 64;
 /// Most answers listed: the latest ones.
-pub const MAX_ANSWERS: usize = 16;
+pub const MAX_REPLIES: usize = 16;
 
 /// What a sensor can do, as bits. Unknown bits are kept.
 pub mod capability {
@@ -111,7 +111,7 @@ pub struct Status<'a> {
     /// Blocks in force beyond the list.
     pub blocks_left_out: u32,
     /// Answers to the latest commands.
-    pub answers: heapless::Vec<Answer<'a>, MAX_ANSWERS>,
+    pub answers: heapless::Vec<Answer<'a>, MAX_REPLIES>,
     /// What a person should know; may be empty.
     pub note: &'a str,
 }

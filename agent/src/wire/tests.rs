@@ -623,7 +623,7 @@ proptest! {
     }
 
     #[test]
-    fn statuses_come_back(online in any::<bool>(), blocks in vec((addr(), time()), 0..=status::MAX_BLOCKS), ids in vec(any::<u64>(), 0..=status::MAX_ANSWERS), note in "[a-z ]{0,160}") {
+    fn statuses_come_back(online in any::<bool>(), blocks in vec((addr(), time()), 0..=status::MAX_BLOCKS), ids in vec(any::<u64>(), 0..=status::MAX_REPLIES), note in "[a-z ]{0,160}") {
         let answers = ids.into_iter().map(|id| super::Answer { id, outcome: Outcome::Expired, note: &note }).collect();
         let status = Status {
             site: "s",
@@ -677,7 +677,7 @@ fn the_largest_status_fits() {
         ledger,
         blocks: [Block { addr: v6, until_us: MAX_TIME_US }; status::MAX_BLOCKS].into_iter().collect(),
         blocks_left_out: u32::MAX,
-        answers: [answer; status::MAX_ANSWERS].into_iter().collect(),
+        answers: [answer; status::MAX_REPLIES].into_iter().collect(),
         note: &note,
     };
     let mut buf = [0; MAX_OTHER];

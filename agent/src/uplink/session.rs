@@ -1,0 +1,425 @@
+//! The thin shell around the machine: rumqttc on a thread of its own, a timer on another, one lock between them.
+//!
+//! Enters: finished reports, health. Leaves: MQTT. Decides nothing. A connection gets a fresh client each time, so that the
+//! library's memory of an earlier one cannot send on its own; what must go again, the machine sends again.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use rumqttc::v5::mqttbytes::v5::{Filter, LastWill, Packet, PubAckReason, Publish, SubscribeReasonCode};
+use rumqttc::v5::{Client, Connection, Event, MqttOptions};
+
+use super::broker::{Broker, QOS, explain};
+use super::machine::{Action, Limits, Machine};
+use crate::ledger::Ledger;
+use crate::wire::topic::Topic;
+use crate::wire::{
+    Answer, Boot, Command, Custody, Detail, Kind, MAX_OTHER, Order, Outcome, Status, Stored, TimeBase,
+    capability,
+};
+
+/// How long the broker keeps what it could not deliver to an agent that is away, s.
+const SESSION_S: u32 = 3600;
+
+/// What a session needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to.
+    pub broker: Broker,
+    /// Name of the site.
+    pub site: String,
+    /// Name of the sensor.
+    pub sensor: String,
+    /// This run.
+    pub boot: Boot,
+    /// Bounds of the machine.
+    pub limits: Limits,
+    /// Memory for reports that are not stored yet, bytes.
+    pub spool_bytes: usize,
+    /// Makes the jitter.
+    pub seed: u64,
+}
+
+/// What the status says besides custody. The sensor's side refreshes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Health {
+    /// Everything counted.
+    pub ledger: Ledger,
+    /// Both clocks.
+    pub time: TimeBase,
+    /// Records that the format could not carry.
+    pub unfit_records: u64,
+}
+
+/// Something a person may want to read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// As it should be.
+    Info(String),
+    /// Handled, but worth knowing.
+    Warning(String),
+}
+
+/// How a session ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ending {
+    /// Where the reports are.
+    pub custody: Custody,
+    /// What was wrong with the connection last, if it was not open at the end.
+    pub error: Option<String>,
+}
+
+struct Inner {
+    machine: Machine,
+    client: Option<Client>,
+    wanted: bool,
+    health: Health,
+    error: Option<String>,
+    ever: bool,
+}
+
+struct Shared {
+    settings: Settings,
+    started: Instant,
+    inner: Mutex<Inner>,
+    changed: Condvar,
+    notify: Box<dyn Fn(Notice) + Send + Sync>,
+}
+
+/// A running session. Dropped without [`Session::finish`] its threads go on until the process ends.
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+impl Session {
+    /// Starts the threads; the connection is opened at once and ever again.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn start(settings: Settings, notify: impl Fn(Notice) + Send + Sync + 'static) -> io::Result<Self> {
+        let machine = Machine::new(settings.boot, settings.limits, settings.spool_bytes, settings.seed);
+        let inner = Inner {
+            machine,
+            client: None,
+            wanted: false,
+            health: Health::default(),
+            error: None,
+            ever: false,
+        };
+        let shared = Arc::new(Shared {
+            settings,
+            started: Instant::now(),
+            inner: Mutex::new(inner),
+            changed: Condvar::new(),
+            notify: Box::new(notify),
+        });
+        let (link, timer) = (Arc::clone(&shared), Arc::clone(&shared));
+        std::thread::Builder::new().name("uplink".to_owned()).spawn(move || link.link())?;
+        std::thread::Builder::new().name("uplink-timer".to_owned()).spawn(move || timer.timer())?;
+        Ok(Self { shared })
+    }
+
+    /// Waits until the broker has let us in once, `limit` at most.
+    ///
+    /// # Errors
+    /// It has not: what is wrong, as the end of a sentence that begins with the broker.
+    pub fn connected(&self, limit: Duration) -> Result<(), String> {
+        let until = Instant::now() + limit;
+        let mut inner = self.shared.lock();
+        while !inner.ever {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(inner.error.clone().unwrap_or_else(|| "does not answer".to_owned()));
+            }
+            inner = self.shared.wait(inner, left);
+        }
+        Ok(())
+    }
+
+    /// Number that the next report must have.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.shared.lock().machine.spool().next()
+    }
+
+    /// Waits until a report of `len` bytes goes in without discarding another. Gives up when nothing has been stored for
+    /// `quiet`, or when `stop` says so; asked four times a second.
+    #[must_use]
+    pub fn wait_for_room(&self, len: usize, quiet: Duration, stop: &dyn Fn() -> bool) -> bool {
+        let mut inner = self.shared.lock();
+        let (mut oldest, mut since) = (inner.machine.spool().oldest(), Instant::now());
+        while !inner.machine.spool().has_room(len) {
+            if inner.machine.spool().oldest() != oldest {
+                (oldest, since) = (inner.machine.spool().oldest(), Instant::now());
+            }
+            if since.elapsed() >= quiet || stop() {
+                return false;
+            }
+            inner = self.shared.wait(inner, Duration::from_millis(250));
+        }
+        true
+    }
+
+    /// Takes the next report, whose number is [`Session::next`].
+    ///
+    /// # Loss
+    /// As [`crate::spool::Spool::push`].
+    pub fn report(&self, bytes: &[u8], records: u32) {
+        let now = self.shared.now();
+        let mut inner = self.shared.lock();
+        inner.machine.report(now, Bytes::copy_from_slice(bytes), records);
+        self.shared.drive(&mut inner);
+    }
+
+    /// Refreshes what the status says.
+    pub fn health(&self, health: Health) {
+        self.shared.lock().health = health;
+    }
+
+    /// Where the reports are.
+    #[must_use]
+    pub fn custody(&self) -> Custody {
+        self.shared.lock().machine.custody()
+    }
+
+    /// No more reports come: waits until all are stored, or nothing was stored for `quiet`, or `stop` says so (then what is
+    /// left is given up at once). Says offline and closes the connection.
+    #[must_use]
+    pub fn finish(self, quiet: Duration, stop: &dyn Fn() -> bool) -> Ending {
+        let shared = &self.shared;
+        let mut inner = shared.lock();
+        inner.machine.finish(shared.now(), micros(quiet));
+        let mut hurried = false;
+        while !inner.machine.over() {
+            if !hurried && stop() {
+                hurried = true;
+                inner.machine.finish(shared.now(), 0);
+            }
+            shared.drive(&mut inner);
+            inner = shared.wait(inner, Duration::from_millis(100));
+        }
+        shared.changed.notify_all();
+        Ending { custody: inner.machine.custody(), error: inner.error.clone() }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// UTC now, µs.
+fn utc_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, micros)
+}
+
+impl Shared {
+    fn now(&self) -> u64 {
+        micros(self.started.elapsed())
+    }
+
+    /// A thread that panicked while holding the lock leaves a machine that is still whole: each step of it is.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, inner: MutexGuard<'a, Inner>, limit: Duration) -> MutexGuard<'a, Inner> {
+        self.changed.wait_timeout(inner, limit).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Carries out what the machine wants. The client's channel holds more requests than the machine ever has under way;
+    /// a request that fails all the same belongs to a connection that is gone, which the machine is about to hear.
+    fn drive(&self, inner: &mut Inner) {
+        let now = self.now();
+        while let Some(action) = inner.machine.next(now) {
+            if action == Action::Connect {
+                inner.wanted = true;
+                continue;
+            }
+            let status = match action {
+                Action::Status { online } => self.status(inner, online),
+                _ => Bytes::new(),
+            };
+            let Some(client) = &inner.client else { continue };
+            let _ = match action {
+                Action::Subscribe => client.try_subscribe_many(
+                    [Kind::Stored, Kind::Command].map(|kind| Filter::new(self.topic(kind), QOS)),
+                ),
+                Action::Status { .. } => client.try_publish(self.topic(Kind::Status), QOS, true, status),
+                Action::Publish { bytes, .. } => {
+                    client.try_publish(self.topic(Kind::Report), QOS, false, bytes)
+                }
+                Action::Disconnect => client.try_disconnect(),
+                Action::Connect => Ok(()),
+            };
+        }
+        self.changed.notify_all();
+    }
+
+    fn topic(&self, kind: Kind) -> String {
+        Topic { site: &self.settings.site, sensor: &self.settings.sensor, kind }.to_string()
+    }
+
+    fn status(&self, inner: &Inner, online: bool) -> Bytes {
+        let answers = inner.machine.answers().map(|a| Answer { id: a.id, outcome: a.outcome, note: &a.note });
+        let status = Status {
+            site: &self.settings.site,
+            sensor: &self.settings.sensor,
+            boot: self.settings.boot,
+            online,
+            version: env!("CARGO_PKG_VERSION"),
+            time: inner.health.time,
+            detail: Detail::Flows,
+            capabilities: capability::FLOWS,
+            custody: Custody { unfit_records: inner.health.unfit_records, ..inner.machine.custody() },
+            ledger: inner.health.ledger,
+            blocks: heapless::Vec::new(),
+            blocks_left_out: 0,
+            answers: answers.collect(),
+            note: "",
+        };
+        let mut buf = [0; MAX_OTHER];
+        status.write(&mut buf).map(Bytes::copy_from_slice).unwrap_or_default()
+    }
+
+    fn options(&self, inner: &Inner) -> MqttOptions {
+        let s = &self.settings;
+        let in_flight = u16::try_from(s.limits.in_flight + 1).unwrap_or(u16::MAX);
+        let name = format!("slips-agent/{}/{}", s.site, s.sensor);
+        let mut options = s.broker.options(&name, in_flight, SESSION_S);
+        let will = self.status(inner, false).to_vec();
+        options.set_last_will(LastWill::new(self.topic(Kind::Status), will, QOS, true, None));
+        options
+    }
+
+    /// The thread that wakes the machine.
+    fn timer(&self) {
+        let mut inner = self.lock();
+        while !inner.machine.over() {
+            self.drive(&mut inner);
+            let at = inner.machine.wake_at().unwrap_or(u64::MAX);
+            let wait = at.saturating_sub(self.now()).clamp(1_000, 10_000_000);
+            inner = self.wait(inner, Duration::from_micros(wait));
+        }
+    }
+
+    /// The thread of the connection.
+    fn link(&self) {
+        loop {
+            let mut inner = self.lock();
+            while !inner.wanted {
+                if inner.machine.over() {
+                    return;
+                }
+                inner = self.wait(inner, Duration::from_secs(10));
+            }
+            inner.wanted = false;
+            let capacity = self.settings.limits.in_flight + 16;
+            let (client, mut connection) = Client::new(self.options(&inner), capacity);
+            inner.client = Some(client);
+            drop(inner);
+            let error = self.serve(&mut connection);
+            let mut inner = self.lock();
+            inner.client = None;
+            let fresh = error.is_some() && inner.error != error;
+            let over = inner.machine.over();
+            let ending = inner.machine.ending();
+            if let Some(error) = error {
+                inner.error = Some(error);
+            }
+            let text = inner.error.clone().unwrap_or_default();
+            inner.machine.disconnected(self.now());
+            self.drive(&mut inner);
+            drop(inner);
+            if fresh && !over && !ending {
+                (self.notify)(Notice::Warning(format!("the broker {} {text}", self.settings.broker)));
+            }
+        }
+    }
+
+    /// Serves one connection until it is gone; says why it went.
+    fn serve(&self, connection: &mut Connection) -> Option<String> {
+        loop {
+            let packet = match connection.recv() {
+                Ok(Ok(Event::Incoming(packet))) => packet,
+                Ok(Ok(Event::Outgoing(_))) => continue,
+                Ok(Err(error)) => return Some(explain(&error)),
+                Err(_) => return None,
+            };
+            let mut inner = self.lock();
+            let now = self.now();
+            let mut notice = None;
+            match packet {
+                Packet::ConnAck(_) => {
+                    inner.machine.connected(now);
+                    inner.ever = true;
+                    let again = inner.error.take().is_some();
+                    let how = if again { "connected again to" } else { "connected to" };
+                    notice = Some(Notice::Info(format!("{how} the broker {}", self.settings.broker)));
+                }
+                Packet::PubAck(ack) => {
+                    inner.machine.acknowledged(now);
+                    if !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) {
+                        notice = self
+                            .refused(&mut inner, &format!("does not take our messages: {:?}", ack.reason));
+                    }
+                }
+                Packet::SubAck(ack)
+                    if ack.return_codes.iter().any(|c| !matches!(c, SubscribeReasonCode::Success(_))) =>
+                {
+                    notice = self.refused(&mut inner, "does not let us hear the collector: not authorised");
+                }
+                Packet::Publish(publish) => notice = self.heard(&mut inner, now, &publish),
+                _ => {}
+            }
+            self.drive(&mut inner);
+            drop(inner);
+            if let Some(notice) = notice {
+                (self.notify)(notice);
+            }
+        }
+    }
+
+    /// The broker is there but refuses something: said once.
+    fn refused(&self, inner: &mut Inner, what: &str) -> Option<Notice> {
+        if inner.error.as_deref() == Some(what) {
+            return None;
+        }
+        inner.error = Some(what.to_owned());
+        Some(Notice::Warning(format!("the broker {} {what}", self.settings.broker)))
+    }
+
+    fn heard(&self, inner: &mut Inner, now: u64, publish: &Publish) -> Option<Notice> {
+        let topic = std::str::from_utf8(&publish.topic).ok().and_then(Topic::parse)?;
+        let ours = |site: &str, sensor: &str| site == self.settings.site && sensor == self.settings.sensor;
+        let result = match topic.kind {
+            Kind::Stored => Stored::read(&publish.payload).map(|stored| {
+                if ours(stored.site, stored.sensor) {
+                    inner.machine.stored(now, &stored);
+                }
+            }),
+            Kind::Command => Command::read(&publish.payload).map(|command| {
+                if ours(command.site, command.sensor)
+                    && let Some(order) = inner.machine.command(now, utc_us(), &command)
+                {
+                    let (outcome, note) = carry_out(order);
+                    inner.machine.answer(now, command.id, outcome, note);
+                }
+            }),
+            Kind::Report | Kind::Status => Ok(()),
+        };
+        let what = result.err()?;
+        Some(Notice::Warning(format!("a message on {topic} is not understood: {what}")))
+    }
+}
+
+/// What this agent can do of itself.
+fn carry_out(order: Order<'_>) -> (Outcome, &'static str) {
+    match order {
+        Order::Detail(Detail::Flows) => (Outcome::Done, ""),
+        Order::Detail(Detail::Features) => (Outcome::Unsupported, "this agent sends flows only"),
+        Order::Block { .. } | Order::Unblock { .. } => (Outcome::Unsupported, "blocking is not on"),
+        Order::Configure(_) => (Outcome::Unsupported, "this agent takes no remote configuration"),
+    }
+}
