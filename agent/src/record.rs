@@ -249,6 +249,11 @@ impl ConnState {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Service(pub u8);
 
+impl Service {
+    /// The source does not look above layer 4 (Argus, NetFlow): that nothing is known says nothing about the flow.
+    pub const UNSEEN: Self = Self(u8::MAX);
+}
+
 macro_rules! services {
     ($($value:literal $konst:ident $name:literal)*) => {
         impl Service {

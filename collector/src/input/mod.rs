@@ -4,6 +4,7 @@
 //! [`InputTotals`] of what was read and lost. A reader never judges traffic and never holds more than a bounded part of its
 //! source. Prevents: a bad line that costs more than itself, and a loss that nobody counted.
 
+pub mod argus;
 mod faults;
 pub mod lines;
 pub mod names;
