@@ -21,6 +21,8 @@ pub mod capture;
 #[cfg(feature = "std")]
 pub mod cli;
 #[cfg(feature = "std")]
+pub mod program;
+#[cfg(feature = "std")]
 pub mod spool;
 #[cfg(feature = "std")]
 pub mod uplink;

@@ -136,6 +136,18 @@ impl Encoder {
         self.records
     }
 
+    /// Bytes of the records pushed so far.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.at - MAX_HEAD
+    }
+
+    /// Whether the report may soon have to be closed: more than half of it is used.
+    #[must_use]
+    pub fn half_full(&self) -> bool {
+        self.at > self.buf.len() / 2
+    }
+
     /// When the present report was begun.
     #[must_use]
     pub fn time(&self) -> TimeBase {

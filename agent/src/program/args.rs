@@ -1,0 +1,164 @@
+//! The flags of `slips-agent`, and the job they ask for.
+
+use std::path::PathBuf;
+
+use argh::FromArgs;
+
+use super::Failure;
+use crate::uplink::broker::Broker;
+use crate::wire::topic::is_name;
+use crate::wire::{DEFAULT_REPORT, MAX_REPORT, MIN_REPORT};
+
+/// Flags that a wrong one is compared with.
+pub(super) const FLAGS: &[&str] = &[
+    "-i",
+    "--interface",
+    "-r",
+    "--read",
+    "--broker",
+    "--site",
+    "--sensor",
+    "--flows",
+    "--report-bytes",
+    "--spool-bytes",
+    "--timeout",
+    "--insecure",
+    "--check",
+    "--version",
+    "-v",
+    "--verbose",
+    "--help",
+];
+
+/// Watches a network and reports its flows to a Slips collector.
+#[derive(FromArgs, Debug)]
+pub(super) struct Args {
+    /// network interface to watch
+    #[argh(option, short = 'i')]
+    interface: Option<String>,
+    /// capture file (pcap or pcapng, also packed; - for standard input) to read instead; ends when the collector has stored all of it
+    #[argh(option, short = 'r')]
+    read: Option<PathBuf>,
+    /// where to report to: mqtt://[user:password@]host[:port]; default mqtt://localhost:1883
+    #[argh(option)]
+    broker: Option<String>,
+    /// name of the site; default home
+    #[argh(option)]
+    site: Option<String>,
+    /// name of this sensor in the site; default agent
+    #[argh(option)]
+    sensor: Option<String>,
+    /// flows followed at the same time; default 8192
+    #[argh(option)]
+    flows: Option<usize>,
+    /// largest report, bytes; default 32768
+    #[argh(option)]
+    report_bytes: Option<usize>,
+    /// memory for reports that the collector has not stored yet, bytes; default 1048576
+    #[argh(option)]
+    spool_bytes: Option<usize>,
+    /// with -r: give up when the collector has stored nothing for so many seconds; default 60
+    #[argh(option)]
+    timeout: Option<u64>,
+    /// allow an unencrypted connection to another machine
+    #[argh(switch)]
+    insecure: bool,
+    /// say whether it could run, touch nothing
+    #[argh(switch)]
+    check: bool,
+    /// print the version
+    #[argh(switch)]
+    pub(super) version: bool,
+    /// say what happens; twice: also what was counted
+    #[argh(switch, short = 'v')]
+    verbose: u8,
+}
+
+/// What is to be done, checked.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) file: Option<PathBuf>,
+    pub(super) interface: Option<String>,
+    pub(super) broker: Broker,
+    pub(super) site: String,
+    pub(super) sensor: String,
+    pub(super) flows: usize,
+    pub(super) report_bytes: usize,
+    pub(super) spool_bytes: usize,
+    pub(super) timeout_s: u64,
+    pub(super) check: bool,
+    pub(super) verbose: u8,
+}
+
+impl Job {
+    /// What packets come from, for people.
+    pub(super) fn source(&self) -> String {
+        match (&self.file, &self.interface) {
+            (Some(file), _) => super::shown(file),
+            (None, Some(interface)) => interface.clone(),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+/// A number within bounds.
+fn within(
+    flag: &str,
+    value: Option<usize>,
+    default: usize,
+    least: usize,
+    most: usize,
+) -> Result<usize, Failure> {
+    let value = value.unwrap_or(default);
+    if (least..=most).contains(&value) {
+        Ok(value)
+    } else {
+        Err(Failure::usage(format!("{flag} {value}: expected a number from {least} to {most}")))
+    }
+}
+
+fn name(flag: &str, value: Option<String>, default: &str) -> Result<String, Failure> {
+    let value = value.unwrap_or_else(|| default.to_owned());
+    if is_name(&value) {
+        return Ok(value);
+    }
+    Err(Failure::usage(format!(
+        "{flag} {value:?}: a name has 1 to 64 letters, digits, dots, hyphens or underscores and begins with a letter or digit"
+    )))
+}
+
+impl Args {
+    /// The job, or what is wrong with it.
+    pub(super) fn job(self) -> Result<Job, Failure> {
+        if self.read.is_some() == self.interface.is_some() {
+            let text = if self.read.is_some() {
+                "-i and -r exclude each other: give one of them"
+            } else {
+                "nothing to watch: give an interface with -i or a capture file with -r"
+            };
+            return Err(Failure::usage(text));
+        }
+        let url = self.broker.as_deref().unwrap_or("mqtt://localhost:1883");
+        let broker = Broker::parse(url).map_err(|what| Failure::usage(format!("--broker: {what}")))?;
+        broker.allow(self.insecure).map_err(Failure::usage)?;
+        Ok(Job {
+            file: self.read,
+            interface: self.interface,
+            broker,
+            site: name("--site", self.site, "home")?,
+            sensor: name("--sensor", self.sensor, "agent")?,
+            flows: within("--flows", self.flows, 8192, 16, 16_777_216)?,
+            report_bytes: within(
+                "--report-bytes",
+                self.report_bytes,
+                DEFAULT_REPORT,
+                MIN_REPORT,
+                MAX_REPORT,
+            )?,
+            spool_bytes: within("--spool-bytes", self.spool_bytes, 1 << 20, 64 << 10, 1 << 30)?,
+            timeout_s: self.timeout.unwrap_or(60),
+            check: self.check,
+            verbose: self.verbose,
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! Capture → sensor → reports → collector.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::args::Job;
+use super::report::{Patience, Reporter};
+use super::{Failure, Progress, complain, say, up};
+use crate::capture::{Error, Reader};
+use crate::sensor::{Sensor, SensorConfig};
+use crate::uplink::machine::Limits;
+use crate::uplink::session::{Ending, Notice, Session, Settings};
+use crate::wire::{Boot, Detail, Encoder, Options, TimeBase};
+
+/// How long the first connection may take before a file is given up.
+const FIRST: Duration = Duration::from_secs(5);
+/// How long what is left may take after the owner has asked for the end.
+const LAST: Duration = Duration::from_secs(5);
+
+/// Random bits of the operating system, as std draws them for its hash maps.
+fn random() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}
+
+pub(super) fn run(job: &Job, stop: &AtomicBool) -> Result<(), Failure> {
+    match &job.file {
+        Some(file) => {
+            let reader = Reader::open(file).map_err(|e| Failure::usage(e.to_string()))?;
+            publish_file(job, reader, stop)
+        }
+        None => Err(Failure::usage("this build cannot watch an interface")),
+    }
+}
+
+/// Starts the session. Until `warn` is up, warnings are kept: a file that cannot even begin says so once, as its failure.
+fn start(job: &Job, boot: Boot, warn: &Arc<AtomicBool>) -> Result<Session, Failure> {
+    let settings = Settings {
+        broker: job.broker.clone(),
+        site: job.site.clone(),
+        sensor: job.sensor.clone(),
+        boot,
+        limits: Limits::default(),
+        spool_bytes: job.spool_bytes,
+        seed: random(),
+    };
+    let (verbose, warn) = (job.verbose > 0, Arc::clone(warn));
+    Session::start(settings, move |notice| match notice {
+        Notice::Warning(text) if up(&warn) => complain(&text),
+        Notice::Warning(_) => {}
+        Notice::Info(text) if verbose => complain(&text),
+        Notice::Info(_) => {}
+    })
+    .map_err(|e| Failure::run(format!("the system gives no thread: {e}")))
+}
+
+fn encoder(job: &Job, boot: Boot) -> Result<Encoder, Failure> {
+    let options = Options {
+        site: &job.site,
+        sensor: &job.sensor,
+        boot,
+        detail: Detail::Flows,
+        max_bytes: job.report_bytes,
+        hash_seed: random(),
+    };
+    Encoder::new(&options, TimeBase::default()).map_err(|e| Failure::usage(e.to_string()))
+}
+
+fn publish_file(job: &Job, mut reader: Reader, stop: &AtomicBool) -> Result<(), Failure> {
+    let boot = Boot(random().to_be_bytes());
+    let warn = Arc::new(AtomicBool::new(false));
+    let session = start(job, boot, &warn)?;
+    session.connected(FIRST).map_err(|what| Failure::run(format!("the broker {} {what}", job.broker)))?;
+    warn.store(true, Ordering::Relaxed);
+    let quiet = Duration::from_secs(job.timeout_s);
+    let stopped = || up(stop);
+    let mut reporter = Reporter::new(encoder(job, boot)?, &session, Patience::Wait(quiet), &stopped);
+    let mut sensor =
+        Sensor::new(&SensorConfig { hash_seed: random(), ..SensorConfig::for_capacity(job.flows) });
+    let mut progress = Progress::new();
+    let mut trouble: Option<Error> = None;
+    while !up(stop) && !reporter.stuck() {
+        let (done, size) = (reader.bytes_read(), reader.size());
+        let packets = reader.packets();
+        let frame = match reader.next_packet() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => break,
+            Err(error) => {
+                trouble = Some(error);
+                break;
+            }
+        };
+        if packets.is_multiple_of(4096) {
+            progress.show(|| match size {
+                Some(size) if size > 0 => format!("{packets} packets, {} %", done.saturating_mul(100) / size),
+                _ => format!("{packets} packets"),
+            });
+        }
+        reporter.counted(sensor.ledger());
+        sensor.packet(frame.ts_us, frame.link, frame.bytes, frame.wire_len, &mut reporter);
+    }
+    let interrupted = up(stop);
+    if !reporter.stuck() {
+        sensor.finish(&mut reporter);
+        let ledger = *sensor.ledger();
+        reporter.close(sensor.clock_us(), &ledger, !interrupted);
+    }
+    progress.clear();
+    let (stuck, totals, unfit) = (reporter.stuck(), reporter.totals(), reporter.unfit());
+    let quiet = if stuck {
+        Duration::ZERO
+    } else if interrupted {
+        LAST
+    } else {
+        quiet
+    };
+    let ending = session.finish(quiet, &|| !interrupted && up(stop));
+    if unfit > 0 {
+        complain(&format!(
+            "{unfit} records could not be reported: a text or time in them is beyond the format"
+        ));
+    }
+    stored(job, &ending, stuck)?;
+    if job.verbose > 0 {
+        let per_record = totals.bytes.checked_div(totals.records).unwrap_or(0);
+        complain(&format!(
+            "{} records in {} reports, {} bytes ({per_record} a record)",
+            totals.records, totals.reports, totals.bytes
+        ));
+    }
+    if let Some(error) = trouble {
+        let text = error.to_string();
+        return if error.is_cut() {
+            complain(&text);
+            done(job, reader.packets(), &ending)
+        } else {
+            Err(Failure::run(text))
+        };
+    }
+    if interrupted {
+        return Err(Failure::run(format!(
+            "interrupted after {} packets; what was read is stored",
+            reader.packets()
+        )));
+    }
+    done(job, reader.packets(), &ending)
+}
+
+fn done(job: &Job, packets: u64, ending: &Ending) -> Result<(), Failure> {
+    say(&format!(
+        "{}: {packets} packets reported as {}/{}, {} reports stored by the collector\n",
+        job.source(),
+        job.site,
+        job.sensor,
+        ending.custody.next - 1
+    ));
+    Ok(())
+}
+
+/// Whether the collector has everything.
+fn stored(job: &Job, ending: &Ending, stuck: bool) -> Result<(), Failure> {
+    let waiting = ending.custody.waiting;
+    if waiting == 0 && !stuck {
+        return Ok(());
+    }
+    let made = ending.custody.next - 1;
+    let why = match &ending.error {
+        Some(error) => format!("the broker {} {error}", job.broker),
+        None => format!("is `slips serve` running on the broker {}?", job.broker),
+    };
+    Err(Failure::run(format!(
+        "{waiting} of {made} reports were not stored by the collector within {} s: {why}",
+        job.timeout_s
+    )))
+}
