@@ -5,5 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod capture;
+mod decode;
 mod handshakes;
 mod wire;
