@@ -32,7 +32,7 @@ pub struct Ledger {
     pub tunnels_opaque: u64,
     /// IP packets that carry nothing and belong to no flow (IPv6 without next header).
     pub without_flow: u64,
-    /// IP packets left out because their transport checksum was wrong, where that is looked at.
+    /// IP packets left out because a checksum (IPv4 header, layer 4) was wrong, where that is looked at.
     pub bad_checksums: u64,
     /// Flows opened.
     pub flows_opened: u64,

@@ -10,6 +10,7 @@ extern crate alloc;
 pub mod app;
 pub mod flow;
 pub mod ledger;
+pub mod names;
 pub mod packet;
 pub mod record;
 pub mod sensor;
@@ -20,6 +21,8 @@ pub mod wire;
 pub mod capture;
 #[cfg(feature = "std")]
 pub mod cli;
+#[cfg(feature = "std")]
+pub mod dump;
 #[cfg(feature = "std")]
 pub mod program;
 #[cfg(feature = "std")]

@@ -5,7 +5,7 @@
 //! make it grow, wait or fail. It reads no clock: time is the frames', and on a live link that of [`Sensor::advance`].
 //!
 //! One frame: decode; put fragments together; give the packet to its flow, which may end and begin anew; let the
-//! inspector see the payload; look one level deep into tunnels and do the same with the packet inside.
+//! inspector see the payload; look into tunnels and do the same with the packet inside.
 
 use crate::flow::entry::Seen;
 use crate::flow::fragment::{Fragments, Outcome};
@@ -13,7 +13,11 @@ use crate::flow::key::{Family, Probe};
 use crate::flow::{Due, Flow, Index, Table, Timeouts, Why, checksum, direction};
 use crate::ledger::Ledger;
 use crate::packet::{self, Ip, LinkType, Net, Transport, TunnelKind};
-use crate::record::{FiveTuple, FlowKind, Record, Sink, Uid};
+use crate::record::{FiveTuple, FlowKind, Record, Service, Sink, Uid};
+
+/// Tunnels within tunnels that are followed, as many as Zeek does. Each costs a packet at least a header, so none buys
+/// much work.
+const MAX_DEPTH: u8 = 4;
 
 /// Sizes and times of a sensor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,6 +121,7 @@ impl Sensor {
                     dst_mac: decoded.dst_mac,
                     vlan: decoded.vlan,
                     parent: None,
+                    depth: 0,
                 };
                 match decoded.net {
                     Net::Arp(mut arp) => {
@@ -124,7 +129,7 @@ impl Sensor {
                         self.ledger.arp = self.ledger.arp.saturating_add(1);
                         sink.record(Record::Arp(&arp));
                     }
-                    Net::Ip(ip) => self.whole_ip(&seen, &ip, sink, Self::outer),
+                    Net::Ip(ip) => self.ip(&seen, &ip, sink),
                 }
             }
         }
@@ -150,44 +155,47 @@ impl Sensor {
         self.fragments.finish(&mut self.ledger);
     }
 
-    /// Puts fragments together, then hands the packet on.
-    fn whole_ip<S: Sink>(
-        &mut self,
-        seen: &Seen,
-        ip: &Ip<'_>,
-        sink: &mut S,
-        next: fn(&mut Self, &Seen, &Ip<'_>, &mut S),
-    ) {
-        if ip.fragment.is_none() {
-            next(self, seen, ip, sink);
-            return;
-        }
-        // The datagram borrows from the fragment store, which is put back afterwards.
-        let mut fragments = core::mem::replace(&mut self.fragments, Fragments::new(0, 0));
-        if let Outcome::Complete(datagram) = fragments.offer(seen.ts_us, seen.vlan, ip, &mut self.ledger) {
-            match datagram.decode(ip) {
-                Ok(whole) => next(self, seen, &whole, sink),
-                Err(reason) => self.ledger.drop(reason),
+    /// One IP packet: alone, or the fragment that completes a datagram.
+    fn ip(&mut self, seen: &Seen, ip: &Ip<'_>, sink: &mut impl Sink) {
+        if self.verify_checksums && checksum::wrong_header(ip) {
+            self.ledger.bad_checksums = self.ledger.bad_checksums.saturating_add(1);
+        } else if ip.fragment.is_none() {
+            self.whole(seen, ip, sink);
+        } else {
+            // The datagram borrows from the fragment store, which is put back afterwards.
+            let mut fragments = core::mem::replace(&mut self.fragments, Fragments::new(0, 0));
+            let outcome = fragments.offer(seen.ts_us, seen.vlan, ip, &mut self.ledger);
+            if let Outcome::Complete(datagram) = outcome {
+                match datagram.decode(ip) {
+                    Ok(whole) => self.whole(seen, &whole, sink),
+                    Err(reason) => self.ledger.drop(reason),
+                }
             }
+            self.fragments = fragments;
         }
-        self.fragments = fragments;
     }
 
-    /// A packet as it was on the link: its flow, then the packet inside, if it is a tunnel.
-    fn outer<S: Sink>(&mut self, seen: &Seen, ip: &Ip<'_>, sink: &mut S) {
-        let Some(tunnel) = packet::tunnel(ip) else {
-            self.flow(seen, ip, sink);
+    /// A whole packet: its flow, then the packet inside, if it is a tunnel.
+    fn whole(&mut self, seen: &Seen, ip: &Ip<'_>, sink: &mut impl Sink) {
+        let Some(tunnel) = packet::tunnel(ip).filter(|_| seen.depth < MAX_DEPTH) else {
+            self.flow(seen, ip, None, sink);
             return;
         };
-        self.ledger.tunnels = self.ledger.tunnels.saturating_add(1);
-        // Tunnels over UDP are flows; the others have no ports, and no record but those of what they carry.
-        let over_udp = matches!(tunnel.kind, TunnelKind::Vxlan | TunnelKind::Geneve);
-        let parent = if over_udp { self.flow(seen, ip, sink) } else { Some(tunnel_uid(ip)) };
+        let inside = packet::decode(tunnel.link, tunnel.bytes, tunnel.wire_len);
+        // Tunnels without ports are no flows: what they carry has all that is to be said.
+        let parent = if tunnel.kind.over_udp() {
+            let service = if inside.is_ok() { Some(service(tunnel.kind)) } else { None };
+            self.flow(seen, ip, service, sink)
+        } else {
+            Some(tunnel_uid(ip))
+        };
         let Some(parent) = parent else { return };
-        match packet::decode(tunnel.link, tunnel.bytes, tunnel.wire_len) {
+        self.ledger.tunnels = self.ledger.tunnels.saturating_add(1);
+        match inside {
             Ok(packet::Packet { src_mac, dst_mac, vlan, net: Net::Ip(inner), .. }) => {
-                let seen = Seen { ts_us: seen.ts_us, src_mac, dst_mac, vlan, parent: Some(parent) };
-                self.whole_ip(&seen, &inner, sink, Self::inner);
+                let depth = seen.depth + 1;
+                let seen = Seen { ts_us: seen.ts_us, src_mac, dst_mac, vlan, parent: Some(parent), depth };
+                self.ip(&seen, &inner, sink);
             }
             // ARP of a network behind the tunnel says nothing of this site.
             Ok(_) => {}
@@ -195,12 +203,14 @@ impl Sensor {
         }
     }
 
-    fn inner<S: Sink>(&mut self, seen: &Seen, ip: &Ip<'_>, sink: &mut S) {
-        self.flow(seen, ip, sink);
-    }
-
-    /// Gives a packet to its flow, and returns the flow's identity.
-    fn flow(&mut self, seen: &Seen, ip: &Ip<'_>, sink: &mut impl Sink) -> Option<Uid> {
+    /// Gives a packet to its flow, and returns the flow's identity; `None` if it has none or was not believed.
+    fn flow(
+        &mut self,
+        seen: &Seen,
+        ip: &Ip<'_>,
+        tunnel: Option<Service>,
+        sink: &mut impl Sink,
+    ) -> Option<Uid> {
         let vlan = if self.vlan_flows { seen.vlan.map_or(0, |v| v.saturating_add(1)) } else { 0 };
         let Some(probe) = Probe::of(ip, vlan) else {
             self.ledger.without_flow = self.ledger.without_flow.saturating_add(1);
@@ -216,7 +226,11 @@ impl Sensor {
         if self.verify_checksums && checksum::wrong(ip) {
             self.ledger.bad_checksums = self.ledger.bad_checksums.saturating_add(1);
             flow.bad_checksum(dir);
-            return Some(uid);
+            return None;
+        }
+        if let Some(service) = tunnel {
+            flow.handle.service = service;
+            flow.handle.done = true;
         }
         let effect = flow.packet(ip, seen.ts_us, dir);
         if self.table.settle(index, &effect) {
@@ -275,6 +289,17 @@ impl Sensor {
             let record = flow.record(FlowKind::Ongoing, now_us);
             sink.record(Record::Flow(&record));
         }
+    }
+}
+
+const fn service(tunnel: TunnelKind) -> Service {
+    match tunnel {
+        TunnelKind::Vxlan => Service::VXLAN,
+        TunnelKind::Geneve => Service::GENEVE,
+        TunnelKind::Teredo => Service::TEREDO,
+        TunnelKind::Ayiya => Service::AYIYA,
+        TunnelKind::Gtp => Service::GTPV1,
+        TunnelKind::Ip | TunnelKind::Gre | TunnelKind::Erspan => Service::UNKNOWN,
     }
 }
 

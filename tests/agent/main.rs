@@ -9,3 +9,4 @@ mod capture;
 mod decode;
 mod handshakes;
 mod wire;
+mod zeek;

@@ -10,7 +10,6 @@ pub mod parser;
 pub mod quic;
 pub mod record;
 pub mod scratch;
-pub mod ssh;
 pub mod tls;
 pub mod x509;
 

@@ -20,6 +20,8 @@ pub struct Seen {
     pub vlan: Option<u16>,
     /// The flow that carried the packet.
     pub parent: Option<Uid>,
+    /// Tunnels that it lies in.
+    pub depth: u8,
 }
 
 /// A flow in the table.

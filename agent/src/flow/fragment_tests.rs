@@ -12,6 +12,7 @@ use crate::packet::Transport;
 fn fragment(v6: bool, id: u32, offset: u32, more: bool, body: &[u8]) -> Ip<'_> {
     let body_len = u32::try_from(body.len()).unwrap();
     Ip {
+        header: &[],
         src: if v6 {
             Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1).into()
         } else {

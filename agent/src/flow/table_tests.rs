@@ -35,6 +35,7 @@ fn ip(src: u32, dst: u32, proto: u8, transport: Transport<'static>) -> Ip<'stati
         proto,
         ttl: 64,
         ip_len: 40,
+        header: &[],
         body_len: 20,
         body: &[],
         fragment: None,

@@ -48,7 +48,8 @@ fn v4(mut rest: Rest<'_>) -> Result<Ip<'_>, Drop> {
         return Err(Drop::IpMalformed);
     }
     rest.limit(ip_len);
-    rest.skip(header_len as usize).ok_or(Drop::IpTruncated)?;
+    let header = rest.bytes.get(..header_len as usize).ok_or(Drop::IpTruncated)?;
+    rest.skip(header.len()).ok_or(Drop::IpTruncated)?;
 
     let place = be16(f0, f1);
     let fragment = Fragment {
@@ -61,12 +62,13 @@ fn v4(mut rest: Rest<'_>) -> Result<Ip<'_>, Drop> {
     if fragment.is_none() {
         chain.walk_v4()?;
     }
-    chain.finish(
+    let ip = chain.finish(
         IpAddr::V4(Ipv4Addr::new(s0, s1, s2, s3)),
         IpAddr::V4(Ipv4Addr::new(d0, d1, d2, d3)),
         ttl,
         ip_len,
-    )
+    )?;
+    Ok(Ip { header, ..ip })
 }
 
 fn v6(mut rest: Rest<'_>) -> Result<Ip<'_>, Drop> {
@@ -179,6 +181,7 @@ impl<'a> Chain<'a> {
             proto,
             ttl,
             ip_len,
+            header: &[],
             body_len: rest.wire_len,
             body: rest.bytes,
             fragment,

@@ -212,6 +212,8 @@ pub struct Ip<'a> {
     pub ttl: u8,
     /// Length on the wire, IP header included.
     pub ip_len: u32,
+    /// The IPv4 header, for its checksum; empty for IPv6 and for a datagram put together from fragments.
+    pub header: &'a [u8],
     /// Length on the wire of what follows the IP header and its extensions.
     pub body_len: u32,
     /// The captured part of that.

@@ -7,7 +7,6 @@
 pub mod argus;
 mod faults;
 pub mod lines;
-pub mod names;
 pub mod note;
 mod recent;
 mod stream;

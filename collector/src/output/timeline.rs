@@ -224,8 +224,7 @@ const fn icmp_v6(kind: u16) -> &'static str {
 }
 
 /// Names that people know of the ports that homes use (IANA registry, and common use where it differs).
-#[must_use]
-pub const fn by_port(port: u16, number: u8) -> Option<&'static str> {
+const fn by_port(port: u16, number: u8) -> Option<&'static str> {
     let tcp = number == proto::TCP;
     Some(match port {
         20 | 21 => "FTP",

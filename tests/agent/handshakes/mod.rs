@@ -3,7 +3,6 @@
 mod facts;
 mod ja4;
 mod replay;
-mod ssh;
 mod suricata;
 mod zeek;
 

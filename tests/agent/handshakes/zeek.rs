@@ -8,10 +8,10 @@ use slips_agent::app::record::Tls;
 use super::{handshakes, hex};
 use crate::support::public_data;
 
-pub type Row = BTreeMap<String, String>;
+type Row = BTreeMap<String, String>;
 
 /// Rows of a TAB-separated log; unset fields are left out.
-pub fn rows(path: &Path) -> Vec<Row> {
+fn rows(path: &Path) -> Vec<Row> {
     let text = std::fs::read_to_string(path).unwrap();
     let mut fields = Vec::new();
     let mut rows = Vec::new();
@@ -27,7 +27,7 @@ pub fn rows(path: &Path) -> Vec<Row> {
 }
 
 /// Logs of this name with the capture each was made from.
-pub fn logs(data: &Path, name: &str) -> Vec<(PathBuf, PathBuf)> {
+fn logs(data: &Path, name: &str) -> Vec<(PathBuf, PathBuf)> {
     let mut found = Vec::new();
     for folder in std::fs::read_dir(data.join("zeek")).unwrap().flatten() {
         let Ok(files) = std::fs::read_dir(folder.path()) else { continue };
@@ -65,26 +65,26 @@ fn number(name: &str) -> u16 {
 }
 
 #[derive(Default)]
-pub struct Score {
+struct Score {
     compared: usize,
     different: Vec<String>,
 }
 
 impl Score {
-    pub fn check(&mut self, place: &str, field: &str, zeek: &str, here: &str) {
+    fn check(&mut self, place: &str, field: &str, zeek: &str, here: &str) {
         self.compared += 1;
         if zeek != here {
             self.different.push(format!("{place} {field}: Zeek {zeek:?}, here {here:?}"));
         }
     }
 
-    pub fn finish(self, at_least: usize, known: &[&str]) {
+    fn finish(self, at_least: usize, known: &[&str]) {
         assert_eq!(self.different, known, "{} values compared", self.compared);
         assert!(self.compared >= at_least, "only {} values compared", self.compared);
     }
 }
 
-pub fn place(path: &Path) -> String {
+fn place(path: &Path) -> String {
     path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned()
 }
 

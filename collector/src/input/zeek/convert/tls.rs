@@ -7,7 +7,9 @@ use super::common::TS;
 use super::{Said, app, columns};
 use crate::input::text::row::{Cell, Row};
 use crate::input::text::{Bad, scan};
-use crate::input::{Text, named_uid, names};
+use slips_agent::names;
+
+use crate::input::{Text, named_uid};
 
 columns! { SSL:
     _TS = 0 "ts";

@@ -213,6 +213,43 @@ pub fn tls_version(name: &str) -> Option<u16> {
     })
 }
 
+fn name<T: Copy + PartialEq>(table: &[(&'static str, T)], number: T) -> Option<&'static str> {
+    table.iter().find(|(_, known)| *known == number).map(|(name, _)| *name)
+}
+
+/// Name of a DNS record type, as Zeek writes it.
+#[must_use]
+pub fn dns_type_name(number: u16) -> Option<&'static str> {
+    match number {
+        255 => Some("*"),
+        _ => name(DNS_TYPES, number),
+    }
+}
+
+/// Name of a DNS reply code, as Zeek writes it.
+#[must_use]
+pub fn dns_code_name(number: u8) -> Option<&'static str> {
+    name(DNS_CODES, number)
+}
+
+/// Name of a cipher suite.
+#[must_use]
+pub fn cipher_name(number: u16) -> Option<&'static str> {
+    name(ciphers::CIPHERS, number)
+}
+
+/// Name of a TLS group.
+#[must_use]
+pub fn group_name(number: u16) -> Option<&'static str> {
+    name(GROUPS, number)
+}
+
+/// Name of a TLS version, as Zeek writes it.
+#[must_use]
+pub fn tls_version_name(number: u16) -> Option<&'static str> {
+    name(TLS_VERSIONS, number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,5 +270,17 @@ mod tests {
             (Some(65), Some(65), Some(28), None)
         );
         assert_eq!((dns_code("NXDOMAIN"), dns_code("11")), (Some(3), Some(11)));
+    }
+
+    #[test]
+    fn numbers_have_their_names() {
+        assert_eq!(
+            (dns_type_name(28), dns_type_name(255), dns_type_name(9999)),
+            (Some("AAAA"), Some("*"), None)
+        );
+        assert_eq!((dns_code_name(3), dns_code_name(200)), (Some("NXDOMAIN"), None));
+        assert_eq!(cipher_name(0xc02f), Some("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"));
+        assert_eq!((group_name(29), tls_version_name(0x0303)), (Some("x25519"), Some("TLSv12")));
+        assert_eq!(tls_version_name(0x0301), Some("TLSv10"));
     }
 }

@@ -1,0 +1,156 @@
+//! `--dump`: each final flow as one JSON line, with the field names of Zeek's logs.
+//!
+//! Enters: the records of a sensor. Leaves: per flow one object with the fields of `conn.log`, and beside them arrays of the
+//! flow's application records (`dns`, `ssl`, `x509`, `http`, `ssh`, `dhcp`, `smtp`, `ftp`, `login`) with the fields of the log
+//! of that name. Always arrays, also of one: a reader needs no second case. Lines come in the order in which flows end.
+//! As in Zeek's JSON a field without value is left out, and a flow of no duration has neither `duration` nor bytes.
+//!
+//! Application records wait for the end of their flow in bounded memory: beyond [`MAX_PER_FLOW`] records of a flow or
+//! [`MAX_WAITING`] bytes of all flows, further ones are dropped and counted.
+
+mod apps;
+mod fields;
+mod objects;
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use crate::capture::{self, Reader};
+use crate::ledger::Ledger;
+use crate::record::{FlowKind, FlowRecord, Record, Sink, Uid};
+use crate::sensor::{Sensor, SensorConfig};
+use apps::Apps;
+use fields::Conn;
+
+/// Application records that may wait for one flow.
+pub const MAX_PER_FLOW: usize = 1000;
+/// Bytes of application records that may wait for all flows.
+pub const MAX_WAITING: usize = 64 * 1024 * 1024;
+
+/// What a run over a capture gave.
+#[derive(Debug)]
+pub struct Ran {
+    /// Lines and losses.
+    pub written: Written,
+    /// Counters of the sensor.
+    pub ledger: Ledger,
+    /// Why the capture ended early, if it did; everything before that is in the lines.
+    pub cut: Option<capture::Error>,
+}
+
+/// Reads a capture to its end and writes its flows to `out`.
+///
+/// # Errors
+/// The first error of the output, such as a closed pipe.
+pub fn run(reader: &mut Reader, config: &SensorConfig, out: impl Write) -> io::Result<Ran> {
+    let mut dump = Dump::new(out);
+    let mut sensor = Sensor::new(config);
+    let cut = loop {
+        match reader.next_packet() {
+            Ok(Some(frame)) => {
+                sensor.packet(frame.ts_us, frame.link, frame.bytes, frame.wire_len, &mut dump);
+            }
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        }
+        if dump.failed() {
+            break None;
+        }
+    };
+    sensor.finish(&mut dump);
+    Ok(Ran { written: dump.finish()?, ledger: *sensor.ledger(), cut })
+}
+
+/// Writes the lines. The first error of the output ends the writing and is kept for [`Dump::finish`].
+#[derive(Debug)]
+pub struct Dump<W> {
+    out: W,
+    line: Vec<u8>,
+    waiting: HashMap<Uid, Apps>,
+    waiting_bytes: usize,
+    flows: u64,
+    dropped: u64,
+    error: Option<io::Error>,
+}
+
+/// What was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Written {
+    /// Lines.
+    pub flows: u64,
+    /// Application records that were dropped because too many waited.
+    pub dropped: u64,
+}
+
+impl<W: Write> Dump<W> {
+    /// Lines go to `out`, which should be buffered.
+    pub fn new(out: W) -> Self {
+        Self {
+            out,
+            line: Vec::new(),
+            waiting: HashMap::new(),
+            waiting_bytes: 0,
+            flows: 0,
+            dropped: 0,
+            error: None,
+        }
+    }
+
+    /// Whether nothing more can be written, so that there is no reason to go on.
+    #[must_use]
+    pub const fn failed(&self) -> bool {
+        self.error.is_some()
+    }
+
+    /// Flushes the output.
+    ///
+    /// # Errors
+    /// The first error of the output.
+    pub fn finish(mut self) -> io::Result<Written> {
+        match self.error {
+            Some(error) => Err(error),
+            None => self.out.flush().map(|()| Written { flows: self.flows, dropped: self.dropped }),
+        }
+    }
+
+    fn flow(&mut self, flow: &FlowRecord) {
+        let apps = self.waiting.remove(&flow.uid).unwrap_or_default();
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(apps.bytes());
+        if self.error.is_some() {
+            return;
+        }
+        self.line.clear();
+        let written = serde_json::to_writer(&mut self.line, &Conn::of(flow));
+        // The applications go inside the object.
+        self.line.pop();
+        apps.write(&mut self.line);
+        self.line.extend_from_slice(b"}\n");
+        match written.map_err(io::Error::from).and_then(|()| self.out.write_all(&self.line)) {
+            Ok(()) => self.flows += 1,
+            Err(error) => self.error = Some(error),
+        }
+    }
+}
+
+impl<W: Write> Sink for Dump<W> {
+    fn record(&mut self, record: Record<'_>) {
+        match record {
+            Record::Flow(flow) if flow.kind == FlowKind::Final => self.flow(flow),
+            Record::App(app) => {
+                let apps = self.waiting.entry(app.uid).or_default();
+                if apps.count() >= MAX_PER_FLOW || self.waiting_bytes >= MAX_WAITING {
+                    self.dropped += 1;
+                    return;
+                }
+                match apps.add(app) {
+                    Ok(bytes) => self.waiting_bytes += bytes,
+                    Err(error) => self.error = self.error.take().or(Some(error.into())),
+                }
+            }
+            Record::Flow(_) | Record::Arp(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
