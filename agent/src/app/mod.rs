@@ -10,6 +10,7 @@ pub mod parser;
 pub mod quic;
 pub mod record;
 pub mod scratch;
+pub mod ssh;
 pub mod tls;
 pub mod x509;
 

@@ -56,16 +56,60 @@ pub fn run(entries: &[&Entry], config: &Config, records: impl IntoIterator<Item 
 
 /// The same with modules already made.
 pub fn run_with(modules: Modules, config: &Config, records: impl IntoIterator<Item = Record>) -> Outcome {
+    run_idle(modules, config, records, |_| false)
+}
+
+/// The same; records that `is_idle` says are no records, but moments at which the source has nothing.
+pub fn run_idle(
+    modules: Modules,
+    config: &Config,
+    records: impl IntoIterator<Item = Record>,
+    is_idle: impl Fn(&Record) -> bool,
+) -> Outcome {
+    whole(config, modules, Engine::with_modules, |engine| {
+        for record in records {
+            if is_idle(&record) { engine.idle(0) } else { engine.take(record) }
+        }
+    })
+}
+
+/// The same with an engine made by `make`.
+pub fn run_in(
+    modules: Modules,
+    config: &Config,
+    records: Vec<Record>,
+    make: impl FnOnce(&Config, Arc<Folder>, Arc<Modules>) -> Engine,
+) -> Outcome {
+    whole(config, modules, make, |engine| records.into_iter().for_each(|record| engine.take(record)))
+}
+
+/// The same, and `then` before the end.
+pub fn run_then(
+    modules: Modules,
+    config: &Config,
+    records: Vec<Record>,
+    then: impl FnOnce(&mut Engine),
+) -> Outcome {
+    whole(config, modules, Engine::with_modules, |engine| {
+        records.into_iter().for_each(|record| engine.take(record));
+        then(engine);
+    })
+}
+
+fn whole(
+    config: &Config,
+    modules: Modules,
+    make: impl FnOnce(&Config, Arc<Folder>, Arc<Modules>) -> Engine,
+    feed: impl FnOnce(&mut Engine),
+) -> Outcome {
     let dir = std::env::temp_dir().join("slips-bench-makes-no-files");
     let kept: Arc<Mutex<Outcome>> = Arc::default();
     let hears = Arc::clone(&kept);
     let watch = crate::output::Watch::new(move |news| hears.lock().unwrap().hear(news));
     let config = Config { create_log_files: false, watch, ..config.clone() };
     let folder = Arc::new(Folder::create(&dir, &config).unwrap());
-    let mut engine = Engine::with_modules(&config, folder, Arc::new(modules));
-    for record in records {
-        engine.take(record);
-    }
+    let mut engine = make(&config, folder, Arc::new(modules));
+    feed(&mut engine);
     let (summary, trouble) = engine.finish().unwrap();
     assert!(trouble.is_none());
     let mut outcome = std::mem::take(&mut *kept.lock().unwrap());

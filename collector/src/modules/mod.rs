@@ -15,6 +15,7 @@ pub mod catalog;
 mod context;
 mod finding;
 pub mod long_connections;
+pub mod scans;
 
 use slips_agent::record::{AppRecord, ArpRecord, FlowRecord};
 
@@ -75,6 +76,13 @@ pub trait Module: Send + Sync {
     }
 }
 
+/// What modules tell each other of a window without knowing each other: `ctx.window_state::<Marks>()`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Marks {
+    /// The profile scans: single connections to odd ports tell nothing more.
+    pub scanner: bool,
+}
+
 /// How a module comes to be.
 pub struct Entry {
     /// Its declaration.
@@ -87,7 +95,7 @@ pub struct Entry {
 }
 
 /// All modules, in the order in which they see an event. New ones go to the end.
-pub const MODULES: &[Entry] = &[long_connections::ENTRY];
+pub const MODULES: &[Entry] = &[long_connections::ENTRY, scans::PORTS, scans::ICMP];
 
 /// The modules of one configuration, ready to run.
 pub struct Modules(Vec<(&'static About, Box<dyn Module>)>);

@@ -224,7 +224,8 @@ const fn icmp_v6(kind: u16) -> &'static str {
 }
 
 /// Names that people know of the ports that homes use (IANA registry, and common use where it differs).
-const fn by_port(port: u16, number: u8) -> Option<&'static str> {
+#[must_use]
+pub const fn by_port(port: u16, number: u8) -> Option<&'static str> {
     let tcp = number == proto::TCP;
     Some(match port {
         20 | 21 => "FTP",

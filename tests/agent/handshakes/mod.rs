@@ -3,6 +3,7 @@
 mod facts;
 mod ja4;
 mod replay;
+mod ssh;
 mod suricata;
 mod zeek;
 

@@ -8,10 +8,10 @@ use slips_agent::app::record::Tls;
 use super::{handshakes, hex};
 use crate::support::public_data;
 
-type Row = BTreeMap<String, String>;
+pub type Row = BTreeMap<String, String>;
 
 /// Rows of a TAB-separated log; unset fields are left out.
-fn rows(path: &Path) -> Vec<Row> {
+pub fn rows(path: &Path) -> Vec<Row> {
     let text = std::fs::read_to_string(path).unwrap();
     let mut fields = Vec::new();
     let mut rows = Vec::new();
@@ -27,7 +27,7 @@ fn rows(path: &Path) -> Vec<Row> {
 }
 
 /// Logs of this name with the capture each was made from.
-fn logs(data: &Path, name: &str) -> Vec<(PathBuf, PathBuf)> {
+pub fn logs(data: &Path, name: &str) -> Vec<(PathBuf, PathBuf)> {
     let mut found = Vec::new();
     for folder in std::fs::read_dir(data.join("zeek")).unwrap().flatten() {
         let Ok(files) = std::fs::read_dir(folder.path()) else { continue };
@@ -65,26 +65,26 @@ fn number(name: &str) -> u16 {
 }
 
 #[derive(Default)]
-struct Score {
+pub struct Score {
     compared: usize,
     different: Vec<String>,
 }
 
 impl Score {
-    fn check(&mut self, place: &str, field: &str, zeek: &str, here: &str) {
+    pub fn check(&mut self, place: &str, field: &str, zeek: &str, here: &str) {
         self.compared += 1;
         if zeek != here {
             self.different.push(format!("{place} {field}: Zeek {zeek:?}, here {here:?}"));
         }
     }
 
-    fn finish(self, at_least: usize, known: &[&str]) {
+    pub fn finish(self, at_least: usize, known: &[&str]) {
         assert_eq!(self.different, known, "{} values compared", self.compared);
         assert!(self.compared >= at_least, "only {} values compared", self.compared);
     }
 }
 
-fn place(path: &Path) -> String {
+pub fn place(path: &Path) -> String {
     path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned()
 }
 

@@ -61,6 +61,11 @@ impl<K: Hash + Eq, V> Generations<K, V> {
         self.touch_or(key, V::default).0
     }
 
+    /// All entries, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.young.iter().chain(self.old.iter())
+    }
+
     /// Entries known.
     #[must_use]
     pub fn len(&self) -> usize {
