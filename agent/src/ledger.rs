@@ -48,6 +48,8 @@ pub struct Ledger {
     pub app_records: u64,
     /// Flows whose application bytes were not looked at because no slot or buffer was free.
     pub app_refused: u64,
+    /// Flows whose application state was given up early, because others needed the room and they were silent.
+    pub app_evicted: u64,
     /// Application messages that broke their protocol's rules.
     pub app_malformed: u64,
     /// Frames left out by the packet filter.
@@ -94,6 +96,7 @@ impl Ledger {
             tunnels_opaque,
             without_flow,
             bad_checksums,
+            app_evicted,
         } = *self;
         [
             packets,
@@ -116,6 +119,7 @@ impl Ledger {
             tunnels_opaque,
             without_flow,
             bad_checksums,
+            app_evicted,
         ]
     }
 
@@ -142,9 +146,10 @@ impl Ledger {
             self.tunnels_opaque,
             self.without_flow,
             self.bad_checksums,
+            self.app_evicted,
         ] = *counters;
     }
 }
 
 /// Counters beside [`Ledger::not_understood`].
-pub const COUNTERS: usize = 20;
+pub const COUNTERS: usize = 21;

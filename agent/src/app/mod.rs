@@ -14,7 +14,63 @@ pub mod ssh;
 pub mod tls;
 pub mod x509;
 
+mod arena;
+mod dhcp;
+mod dns;
+mod drive;
+mod expect;
+mod ftp;
+mod http;
+mod inspector;
+mod login;
+mod order;
+mod prefix;
+mod recognise;
+mod slot;
+mod smtp;
+mod starttls;
+mod state;
+mod store;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use self::inspector::Inspector;
 use crate::record::{FiveTuple, Service, Uid};
+
+/// How much memory the inspector gets. All of it is taken at start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AppConfig {
+    /// Flows whose messages can be read at the same time.
+    pub slots: usize,
+    /// Memory for halves of messages, shared by all flows: bytes.
+    pub buffer_bytes: usize,
+}
+
+impl Default for AppConfig {
+    /// For a table of 8,192 flows: about 2.4 MiB.
+    fn default() -> Self {
+        Self::for_flows(8192)
+    }
+}
+
+impl AppConfig {
+    /// In proportion to the flow table: a slot for every sixth flow (most say at once what they are, and hold none), and
+    /// 224 bytes of buffer a flow.
+    #[must_use]
+    pub const fn for_flows(flows: usize) -> Self {
+        let slots = flows / 6;
+        Self { slots: if slots < 64 { 64 } else { slots }, buffer_bytes: flows * 224 }
+    }
+
+    /// What [`Inspector::new`] takes with this configuration, bytes.
+    #[must_use]
+    pub const fn memory_bytes(&self) -> usize {
+        self.slots * size_of::<slot::Slot>()
+            + arena::Arena::memory_bytes(self.buffer_bytes)
+            + Inspector::fixed_bytes()
+    }
+}
 
 /// Which end sent the bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -56,4 +112,6 @@ pub struct Handle {
     pub service: Service,
     /// Nothing more is to be learnt: further bytes are skipped without a look.
     pub done: bool,
+    /// Datagrams that were looked at in vain.
+    pub tries: u8,
 }

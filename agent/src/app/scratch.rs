@@ -21,6 +21,11 @@ impl<'a> Scratch<'a> {
         Self { rest: room }
     }
 
+    /// The same room for a shorter time; what is handed out from it comes back afterwards.
+    pub const fn reborrow(&mut self) -> Scratch<'_> {
+        Scratch { rest: self.rest }
+    }
+
     /// Bytes not yet handed out.
     #[must_use]
     pub const fn free(&self) -> usize {

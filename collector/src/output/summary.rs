@@ -33,6 +33,7 @@ impl InputTotals {
             ("fragments_lost", ledger.fragments_lost),
             ("flows_evicted", ledger.flows_evicted),
             ("app_refused", ledger.app_refused),
+            ("app_evicted", ledger.app_evicted),
             ("app_malformed", ledger.app_malformed),
             ("filtered", ledger.filtered),
         ];
