@@ -204,3 +204,121 @@ fn short_hash(feed: Option<Feed<Sha256>>, text: &mut Text<'_>) {
         let _ = write!(text, "{byte:02x}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::app::scratch::Scratch;
+
+    /// A hello with these cipher suites and extensions.
+    fn hello(ciphers: &[u16], extensions: &[(u16, &[u8])]) -> Vec<u8> {
+        let ciphers: Vec<u8> = ciphers.iter().flat_map(|c| c.to_be_bytes()).collect();
+        let mut block = Vec::new();
+        for (kind, body) in extensions {
+            block.extend(kind.to_be_bytes());
+            block.extend((body.len() as u16).to_be_bytes());
+            block.extend_from_slice(body);
+        }
+        let mut bytes = vec![3, 3];
+        bytes.extend([1; 32]);
+        bytes.push(0);
+        bytes.extend((ciphers.len() as u16).to_be_bytes());
+        bytes.extend(ciphers);
+        bytes.extend([1, 0]);
+        bytes.extend((block.len() as u16).to_be_bytes());
+        bytes.extend(block);
+        bytes
+    }
+
+    fn ja4_of(bytes: &[u8], carrier: Carrier) -> String {
+        let hello = ClientHello::parse(bytes).unwrap();
+        let mut room = [0; 128];
+        Scratch::new(&mut room).build(|text| ja4(&hello, carrier, text)).to_owned()
+    }
+
+    fn hex(bytes: [u8; 16]) -> String {
+        bytes.iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    #[test]
+    fn the_example_of_the_specification() {
+        // Chrome as in FoxIO's description of JA4, GREASE in every list.
+        let ciphers = [
+            0x2a2a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014,
+            0x009c, 0x009d, 0x002f, 0x0035,
+        ];
+        let algorithms = [0, 16, 4, 3, 8, 4, 4, 1, 5, 3, 8, 5, 5, 1, 8, 6, 6, 1];
+        let extensions: &[(u16, &[u8])] = &[
+            (0xdada, &[]),
+            (0x001b, &[]),
+            (0x0000, &[0, 6, 0, 0, 3, b'a', b'.', b'b']),
+            (0x0033, &[]),
+            (0x0010, &[0, 12, 2, b'h', b'2', 8, b'h', b't', b't', b'p', b'/', b'1', b'.', b'1']),
+            (0x4469, &[]),
+            (0x0017, &[]),
+            (0x002d, &[]),
+            (0x000d, &algorithms),
+            (0x0005, &[]),
+            (0x0023, &[]),
+            (0x0012, &[]),
+            (0x002b, &[6, 0xfa, 0xfa, 3, 4, 3, 3]),
+            (0xff01, &[]),
+            (0x000b, &[1, 0]),
+            (0x000a, &[0, 4, 0x8a, 0x8a, 0, 29]),
+            (0x0015, &[]),
+            (0x0a0a, &[]),
+        ];
+        let bytes = hello(&ciphers, extensions);
+        assert_eq!(ja4_of(&bytes, Carrier::Tcp), "t13d1516h2_8daaf6152771_e5627efa2ab1");
+        assert_eq!(&ja4_of(&bytes, Carrier::Quic)[..4], "q13d");
+        let view = ClientHello::parse(&bytes).unwrap();
+        // md5 of "771,4865-4866-4867-49195-49199-49196-49200-52393-52392-49171-49172-156-157-47-53,27-0-51-16-17513-23-45-13-5-
+        // 35-18-43-65281-11-10-21,29,0", by md5sum.
+        assert_eq!(hex(ja3(&view)), "a427ab4c27516aae092f4cf675eb0701");
+    }
+
+    #[test]
+    fn empty_lists_are_written_as_the_specification_says() {
+        let bytes = hello(&[0x0a0a], &[]);
+        assert_eq!(ja4_of(&bytes, Carrier::Dtls), "d12i000000_000000000000_000000000000");
+        // md5 of "771,,,,"
+        assert_eq!(hex(ja3(&ClientHello::parse(&bytes).unwrap())), "bddda940f9963577c41d7c28b1a5f65f");
+    }
+
+    #[test]
+    fn first_protocol() {
+        for (protocol, want) in [
+            (&b"h2"[..], "h2"),
+            (b"http/1.1", "h1"),
+            (b"x", "xx"),
+            (b"", "00"),
+            (&[0xab], "ab"),
+            (&[0xab, 0xcd], "ad"),
+            (&[0x30, 0xab], "3b"),
+            (&[0x30, 0x31, 0xab, 0xcd], "3d"),
+            (&[0x30, 0xab, 0xcd, 0x31], "01"),
+        ] {
+            let mut room = [0; 8];
+            assert_eq!(Scratch::new(&mut room).build(|text| alpn(protocol, text)), want, "{protocol:02x?}");
+        }
+    }
+
+    #[test]
+    fn more_than_can_be_sorted_has_no_ja4_and_counts_are_capped() {
+        let many: Vec<u16> = (0..=MAX_SORTED as u16).map(|n| n + 0x100).filter(|n| !is_grease(*n)).collect();
+        assert_eq!(ja4_of(&hello(&many, &[]), Carrier::Tcp), "");
+        let fewer = &many[..100];
+        assert!(ja4_of(&hello(fewer, &[]), Carrier::Tcp).starts_with("t12i9900"));
+    }
+
+    #[test]
+    fn decimals() {
+        for n in [0, 7, 10, 99, 100, 65_535] {
+            let mut feed = Feed(Md5::new());
+            feed.decimal(n);
+            assert_eq!(feed.0.finalize(), Md5::digest(n.to_string()), "{n}");
+        }
+    }
+}

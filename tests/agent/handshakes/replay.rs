@@ -2,7 +2,6 @@
 //! inspector would present it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +9,8 @@ use slips_agent::app::Direction;
 use slips_agent::app::parser::{Datagram, DatagramParser, Outcome, Prefix, PrefixParser, Probe, Step, View};
 use slips_agent::app::record::App;
 use slips_agent::app::scratch::Scratch;
-use slips_agent::packet::{self, Ip, LinkType, Net, Transport};
+use slips_agent::capture::Reader;
+use slips_agent::packet::{self, Ip, Net, Transport};
 
 /// Originator and responder.
 pub type Ends = [(IpAddr, u16); 2];
@@ -20,61 +20,6 @@ pub struct Said {
     pub ends: Ends,
     pub confirmed: bool,
     pub record: Option<App<Box<str>>>,
-}
-
-/// Frames of a capture file, pcap or pcapng, gzip or not. A damaged file ends early.
-pub fn frames(path: &Path, mut each: impl FnMut(LinkType, &[u8], u32)) {
-    let mut bytes = std::fs::read(path).unwrap();
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut plain).unwrap();
-        bytes = plain;
-    }
-    let link = |n: i32| match n {
-        1 => LinkType::Ethernet,
-        113 => LinkType::LinuxSll,
-        276 => LinkType::LinuxSll2,
-        101 | 12 | 14 | 228 | 229 => LinkType::RawIp,
-        0 | 108 => LinkType::Null,
-        9 | 50 => LinkType::Ppp,
-        105 => LinkType::Ieee80211,
-        127 => LinkType::Radiotap,
-        104 => LinkType::CiscoHdlc,
-        239 => LinkType::Nflog,
-        n => LinkType::Other(n as u16),
-    };
-    use pcap_parser::{Block, PcapBlockOwned, PcapError};
-    let reader = pcap_parser::create_reader(1 << 20, &bytes[..]);
-    let Ok(mut reader) = reader else { return };
-    let mut links = vec![LinkType::Ethernet];
-    loop {
-        match reader.next() {
-            Ok((used, block)) => {
-                match block {
-                    PcapBlockOwned::LegacyHeader(h) => links = vec![link(h.network.0)],
-                    PcapBlockOwned::Legacy(b) => {
-                        each(links[0], &b.data[..b.data.len().min(b.caplen as usize)], b.origlen)
-                    }
-                    PcapBlockOwned::NG(Block::SectionHeader(_)) => links.clear(),
-                    PcapBlockOwned::NG(Block::InterfaceDescription(i)) => links.push(link(i.linktype.0)),
-                    PcapBlockOwned::NG(Block::EnhancedPacket(p)) => {
-                        if let Some(link) = links.get(p.if_id as usize) {
-                            each(*link, &p.data[..p.data.len().min(p.caplen as usize)], p.origlen);
-                        }
-                    }
-                    PcapBlockOwned::NG(Block::SimplePacket(p)) => each(links[0], p.data, p.origlen),
-                    PcapBlockOwned::NG(_) => {}
-                }
-                reader.consume(used);
-            }
-            Err(PcapError::Incomplete(_)) => {
-                if reader.refill().is_err() || reader.reader_exhausted() && reader.next().is_err() {
-                    return;
-                }
-            }
-            Err(_) => return,
-        }
-    }
 }
 
 /// IP packets of a capture, the insides of tunnels too.
@@ -91,13 +36,15 @@ fn packets(path: &Path, mut each: impl FnMut(&Ip<'_>)) {
             None => each(ip),
         }
     }
-    frames(path, |link, frame, wire_len| {
-        if let Ok(p) = packet::decode(link, frame, wire_len)
+    let Ok(mut reader) = Reader::open(path) else { return };
+    // A damaged file ends early.
+    while let Ok(Some(frame)) = reader.next_packet() {
+        if let Ok(p) = packet::decode(frame.link, frame.bytes, frame.wire_len)
             && let Net::Ip(ip) = p.net
         {
             dig(&ip, 0, &mut each);
         }
-    });
+    }
 }
 
 /// One direction of a TCP flow.

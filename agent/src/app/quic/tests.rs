@@ -146,3 +146,42 @@ fn headers() {
     assert_eq!((first.kind, first.number_at, first.bytes.len()), (Kind::Handshake, 8, 10));
     assert_eq!(long(rest).unwrap().0.kind, Kind::Initial);
 }
+
+#[test]
+fn mutated_packets_and_frames_do_no_harm() {
+    let mut seed: u32 = 3;
+    let mut roll = |n: usize| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 8) as usize % n
+    };
+    let packets = ["rfc9001-client", "rfc9001-server", "rfc9369-client"].map(vector);
+    let initial = long(&packets[0]).unwrap().0;
+    let mut room = vec![0; 2048];
+    let frames =
+        protection::open(&initial, initial.destination, true, &mut Scratch::new(&mut room)).unwrap().to_vec();
+    for _ in 0..3000 {
+        // Headers: what is mutated does not open, so what counts is that nothing else happens.
+        let mut packet = packets[roll(3)].clone();
+        for _ in 0..=roll(3) {
+            let at = roll(60);
+            packet[at] = [0, 0xff, 0x40, packet[at] ^ 1][roll(4)];
+        }
+        packet.truncate(1 + roll(packet.len()));
+        play(&[(if roll(2) == 0 { Orig } else { Resp }, packet)]);
+        // Frames: as if a hostile client had sealed them.
+        let mut frames = frames.clone();
+        for _ in 0..=roll(8) {
+            let at = roll(260);
+            frames[at] = [0, 0xff, 0xc0, 6, frames[at] ^ (1 << roll(8))][roll(5)];
+        }
+        let mut store = vec![0; roll(QuicParser::STORE)];
+        keep(&frames, roll(2) == 0, &mut store);
+        let mut room = vec![0; 4096];
+        look(&mut store).facts.record(Carrier::Quic, &mut Scratch::new(&mut room));
+    }
+}
+
+#[test]
+fn state_fits_its_slot() {
+    assert!(size_of::<QuicParser>() <= 128);
+}

@@ -182,3 +182,38 @@ fn recognised_by_the_first_six_bytes() {
         assert_eq!(SshParser::probe(Orig, bytes), probe);
     }
 }
+
+#[test]
+fn mutated_sessions_do_no_harm() {
+    let mut seed: u32 = 7;
+    let mut roll = |n: usize| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 8) as usize % n
+    };
+    for _ in 0..5000 {
+        let mut segments = until_encrypted("none");
+        for size in [44, 60, 28] {
+            segments.extend([(Orig, vec![1; 60]), (Resp, vec![2; size])]);
+        }
+        for _ in 0..=roll(6) {
+            let which = roll(segments.len());
+            let bytes = &mut segments[which].1;
+            let at = roll(bytes.len().max(1));
+            match (roll(4), bytes.is_empty()) {
+                (_, true) => {}
+                (0, _) => bytes[at] ^= 1 << roll(8),
+                (1, _) => bytes[at] = [0, 0xff, b'\n', NEWKEYS][roll(4)],
+                (2, _) => bytes.truncate(at),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        if let (Some(ssh), _) = play(&segments) {
+            assert!(ssh.client.len() <= 512 && ssh.server.len() <= 512 && ssh.version <= 2);
+        }
+    }
+}
+
+#[test]
+fn state_fits_its_slot() {
+    assert!(size_of::<SshParser>() <= 128);
+}

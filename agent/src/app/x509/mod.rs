@@ -75,3 +75,6 @@ fn first_dns_name(extensions: &[u8]) -> Option<&[u8]> {
         })?;
     Der::new(Der::new(names.body).content(SEQUENCE)?).find(|e| e.tag == DNS_NAME).map(|e| e.body)
 }
+
+#[cfg(test)]
+mod tests;
