@@ -382,7 +382,7 @@ fn an_idle_source_closes_windows() {
         probe(),
         &config,
         vec![rec(attempt(0.0, "10.0.0.1", "203.0.113.1", 1))],
-        |config, folder, modules| Engine::with_modules(config, folder, modules),
+        Engine::with_modules,
     );
     assert!(times(&outcome, "closed")[0].ends_with("cut true"));
     let outcome =

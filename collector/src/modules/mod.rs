@@ -8,7 +8,6 @@
 //! To add one: write its file, add one line to [`MODULES`]. `docs/modules.md` shows how.
 
 mod about;
-pub mod arp;
 #[cfg(test)]
 #[allow(dead_code, reason = "each test uses its part")]
 pub(crate) mod bench;
@@ -16,8 +15,8 @@ pub mod catalog;
 mod context;
 mod finding;
 pub mod long_connections;
-pub mod odd_connections;
 pub mod scans;
+pub mod threats;
 
 use slips_agent::record::{AppRecord, ArpRecord, FlowRecord};
 
@@ -72,6 +71,11 @@ pub trait Module: Send + Sync {
         let _ = ctx;
     }
 
+    /// Sentences for the user at the start: what of its own files could not be used.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The time asked for by [`Context::later`] has come.
     fn timer(&self, key: &Key, ctx: &mut Context<'_>) {
         let _ = (key, ctx);
@@ -97,15 +101,7 @@ pub struct Entry {
 }
 
 /// All modules, in the order in which they see an event. New ones go to the end.
-// One a line, so that additions do not meet.
-#[rustfmt::skip]
-pub const MODULES: &[Entry] = &[
-    long_connections::ENTRY,
-    scans::PORTS,
-    scans::ICMP,
-    arp::ENTRY,
-    odd_connections::ENTRY,
-];
+pub const MODULES: &[Entry] = &[long_connections::ENTRY, scans::PORTS, scans::ICMP, threats::ENTRY];
 
 /// The modules of one configuration, ready to run.
 pub struct Modules(Vec<(&'static About, Box<dyn Module>)>);
