@@ -8,9 +8,12 @@ pub mod argus;
 mod faults;
 pub mod lines;
 pub mod note;
+mod order;
 mod recent;
 mod stream;
+pub mod suricata;
 mod tally;
+mod tcp;
 pub mod text;
 pub mod zeek;
 

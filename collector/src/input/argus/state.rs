@@ -64,10 +64,8 @@ pub fn final_state(text: &str, pkts: u64) -> Final {
         Established
     } else if has("INT") {
         NotEstablished
-    } else if has("EST") {
-        Established
-    } else if any(&["RST", "FIN"]) && pkts > 3 {
-        Established // 11
+    } else if has("EST") || (any(&["RST", "FIN"]) && pkts > 3) {
+        Established // 9, 11
     } else {
         NotEstablished // 11, 12
     }
