@@ -38,11 +38,16 @@ pub struct Ran {
     pub cut: Option<capture::Error>,
 }
 
-/// Reads a capture to its end and writes its flows to `out`.
+/// Reads a capture to its end, or until `stop` says so, and writes its flows to `out`.
 ///
 /// # Errors
 /// The first error of the output, such as a closed pipe.
-pub fn run(reader: &mut Reader, config: &SensorConfig, out: impl Write) -> io::Result<Ran> {
+pub fn run(
+    reader: &mut Reader,
+    config: &SensorConfig,
+    out: impl Write,
+    stop: &dyn Fn() -> bool,
+) -> io::Result<Ran> {
     let mut dump = Dump::new(out);
     let mut sensor = Sensor::new(config);
     let cut = loop {
@@ -53,7 +58,7 @@ pub fn run(reader: &mut Reader, config: &SensorConfig, out: impl Write) -> io::R
             Ok(None) => break None,
             Err(error) => break Some(error),
         }
-        if dump.failed() {
+        if dump.failed() || stop() {
             break None;
         }
     };

@@ -35,15 +35,14 @@ pub struct Flow {
     orig: Counters,
     resp: Counters,
     missed: u64,
-    bad_sums: [u32; 2],
     trail: Trail,
     tcp: Connection,
     orig_mac: Option<Mac>,
     resp_mac: Option<Mac>,
     vlan: Option<u16>,
     parent: Option<Uid>,
-    /// `last_us` at the latest ongoing report.
-    reported_us: Option<u64>,
+    /// `last_us` at the latest ongoing report; 0 before the first.
+    reported_us: u64,
     /// What the inspector keeps with the flow.
     pub handle: Handle,
 }
@@ -81,14 +80,13 @@ impl Flow {
             orig: Counters::default(),
             resp: Counters::default(),
             missed: 0,
-            bad_sums: [0; 2],
             trail,
             tcp: Connection::default(),
             orig_mac,
             resp_mac,
             vlan: seen.vlan,
             parent: seen.parent,
-            reported_us: None,
+            reported_us: 0,
             handle: Handle::default(),
         }
     }
@@ -141,14 +139,8 @@ impl Flow {
 
     /// Takes note of a packet whose checksum is wrong; it counts nowhere else.
     pub fn bad_checksum(&mut self, dir: Direction) {
-        match self.family {
-            Family::Tcp => self.tcp.bad_checksum(dir, &mut self.trail),
-            Family::Udp => {
-                if let Some(counter) = self.bad_sums.get_mut(dir as usize) {
-                    self.trail.scaled(dir, counter, 'C');
-                }
-            }
-            Family::Icmp | Family::Other => {}
+        if matches!(self.family, Family::Tcp | Family::Udp) {
+            self.tcp.bad_checksum(dir, &mut self.trail);
         }
     }
 
@@ -205,12 +197,12 @@ impl Flow {
     /// Something has come since the latest ongoing report.
     #[must_use]
     pub fn news(&self) -> bool {
-        self.reported_us != Some(self.last_us)
+        self.reported_us != self.last_us
     }
 
     /// The flow has just been reported as ongoing.
     pub const fn reported(&mut self) {
-        self.reported_us = Some(self.last_us);
+        self.reported_us = self.last_us;
     }
 
     /// What the inspector needs to know.
@@ -250,7 +242,7 @@ impl Flow {
             orig,
             resp,
             state: self.state(),
-            history: self.trail.text().clone(),
+            history: self.trail.to_history(),
             service: self.handle.service,
             missed_bytes: self.missed,
             orig_mac: self.orig_mac,

@@ -27,18 +27,27 @@ pub enum Event {
     MultiFlag,
 }
 
+/// As long as a record's history, with a length of one byte: the table has many.
+type Text = heapless::String<32, u8>;
+
 /// History of one flow.
 #[derive(Clone, Debug, Default)]
 pub struct Trail {
-    text: History,
+    text: Text,
     seen: u32,
 }
 
 impl Trail {
     /// The string so far.
     #[must_use]
-    pub const fn text(&self) -> &History {
+    pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The string so far, as records have it.
+    #[must_use]
+    pub fn to_history(&self) -> History {
+        History::try_from(self.text()).unwrap_or_default()
     }
 
     /// Appends `letter` as sent by `dir`. Full histories stay as they are.
@@ -110,7 +119,7 @@ mod tests {
         for _ in 0..105 {
             t.scaled(Resp, &mut resent, 'T');
         }
-        assert_eq!(t.text().as_str(), "Shttt");
+        assert_eq!(t.text(), "Shttt");
     }
 
     #[test]
@@ -137,6 +146,6 @@ mod tests {
         for _ in 0..100 {
             t.add(Orig, 'S');
         }
-        assert_eq!(t.text().len(), t.text().capacity());
+        assert_eq!(t.text().len(), History::new().capacity());
     }
 }

@@ -5,9 +5,9 @@
 //! time-ordered lists, of which only the oldest end is looked at. The mistake it prevents: a flood that makes the sensor
 //! slow, large or forgetful.
 //!
-//! When the table is full, [`Table::victim`] names the flow that must go: the longest-closed one; else, of the flows that
-//! nobody has answered, the one without traffic for longest; else the same of answered UDP, ICMP and other flows; else
-//! the same of TCP connections. A flood of random packets therefore evicts its own kind, and a connection that is in use
+//! When the table is full, [`Table::victim`] names the flow that must go: the longest-closed one; else, of the flows of
+//! which only one side was heard, the one without traffic for longest; else the same of UDP, ICMP and other flows with two
+//! sides; else the same of TCP connections. A flood of random packets therefore evicts its own kind, and a connection that is in use
 //! stays. The victim is reported as it stands, so nothing seen is lost.
 //!
 //! The clock of the table is the latest time it was given. A packet from the past moves it nowhere.
@@ -56,13 +56,14 @@ mod list {
     pub const UDP_TWO_WAY: u8 = 4;
     pub const ICMP_TWO_WAY: u8 = 5;
     pub const OTHER_TWO_WAY: u8 = 6;
-    pub const CONNECTED: u8 = 7;
-    pub const ATTEMPT: u8 = 8;
-    pub const CLOSED: u8 = 9;
-    pub const LINGER: u8 = 10;
-    pub const ONGOING_FIRST: u8 = 11;
-    pub const ONGOING_NEXT: u8 = 12;
-    pub const COUNT: usize = 13;
+    pub const TCP_ONE_WAY: u8 = 7;
+    pub const CONNECTED: u8 = 8;
+    pub const ATTEMPT: u8 = 9;
+    pub const CLOSED: u8 = 10;
+    pub const LINGER: u8 = 11;
+    pub const ONGOING_FIRST: u8 = 12;
+    pub const ONGOING_NEXT: u8 = 13;
+    pub const COUNT: usize = 14;
     pub const NONE: u8 = u8::MAX;
 
     /// Order in which what is due at the same time is handled.
@@ -77,6 +78,7 @@ mod list {
         UDP_TWO_WAY,
         ICMP_TWO_WAY,
         OTHER_TWO_WAY,
+        TCP_ONE_WAY,
         CONNECTED,
         ONGOING_FIRST,
         ONGOING_NEXT,
@@ -87,8 +89,8 @@ mod list {
 
     pub const fn group(list: u8) -> usize {
         match list {
-            0..=7 => 0,
-            8..=10 => 1,
+            0..=8 => 0,
+            9..=11 => 1,
             _ => 2,
         }
     }
@@ -99,16 +101,50 @@ const LINGER_US: u64 = 6_000_000;
 /// Quiet time after which such a connection may go (Zeek's linger).
 const QUIET_US: u64 = 5_000_000;
 
+/// Neighbours in a list.
 #[derive(Clone, Copy, Debug)]
 struct Link {
     prev: u32,
     next: u32,
-    /// When the flow was put at the end of its list.
-    at_us: u64,
-    list: u8,
 }
 
-const UNLINKED: Link = Link { prev: NIL, next: NIL, at_us: 0, list: list::NONE };
+/// The lists that a flow is in: for each group the list, the place in it, and since when. Fields of a kind lie together,
+/// which saves the padding: there is one of these for each flow.
+#[derive(Clone, Copy, Debug)]
+struct Lists {
+    at_us: [u64; list::GROUPS],
+    links: [Link; list::GROUPS],
+    lists: [u8; list::GROUPS],
+}
+
+const NO_LISTS: Lists = Lists {
+    at_us: [0; list::GROUPS],
+    links: [Link { prev: NIL, next: NIL }; list::GROUPS],
+    lists: [list::NONE; list::GROUPS],
+};
+
+impl Lists {
+    /// The list of a group.
+    fn of(&self, group: usize) -> u8 {
+        self.lists.get(group).copied().unwrap_or(list::NONE)
+    }
+
+    fn at_us(&self, group: usize) -> u64 {
+        self.at_us.get(group).copied().unwrap_or(0)
+    }
+
+    fn link(&mut self, group: usize) -> Option<&mut Link> {
+        self.links.get_mut(group)
+    }
+
+    fn set(&mut self, group: usize, id: u8, at_us: u64, link: Link) {
+        if let (Some(l), Some(a), Some(k)) =
+            (self.lists.get_mut(group), self.at_us.get_mut(group), self.links.get_mut(group))
+        {
+            (*l, *a, *k) = (id, at_us, link);
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct List {
@@ -125,14 +161,15 @@ struct Slot {
     chain: u32,
     vlan: u16,
     used: bool,
-    links: [Link; list::GROUPS],
+    lists: Lists,
 }
 
 /// The list in which a flow waits for its next packet.
 const fn idle_list(family: Family, connected: bool, two_way: bool) -> u8 {
     match (family, two_way) {
-        (Family::Tcp, _) if connected => list::CONNECTED,
-        (Family::Tcp, _) => list::HANDSHAKE,
+        (Family::Tcp, _) if !connected => list::HANDSHAKE,
+        (Family::Tcp, false) => list::TCP_ONE_WAY,
+        (Family::Tcp, true) => list::CONNECTED,
         (Family::Udp, false) => list::UDP_ONE_WAY,
         (Family::Udp, true) => list::UDP_TWO_WAY,
         (Family::Icmp, false) => list::ICMP_ONE_WAY,
@@ -166,14 +203,7 @@ impl Table {
         let mut slots = vec::Vec::with_capacity(capacity);
         for i in 1..=capacity {
             let chain = if i == capacity { NIL } else { i as u32 };
-            slots.push(Slot {
-                flow: Flow::empty(),
-                hash: 0,
-                chain,
-                vlan: 0,
-                used: false,
-                links: [UNLINKED; list::GROUPS],
-            });
+            slots.push(Slot { flow: Flow::empty(), hash: 0, chain, vlan: 0, used: false, lists: NO_LISTS });
         }
         let t = timeouts;
         let mut lists = [List { head: NIL, tail: NIL, delay_us: 0 }; list::COUNT];
@@ -183,7 +213,7 @@ impl Table {
                 list::UDP_ONE_WAY | list::UDP_TWO_WAY => t.udp_us,
                 list::ICMP_ONE_WAY | list::ICMP_TWO_WAY => t.icmp_us,
                 list::OTHER_ONE_WAY | list::OTHER_TWO_WAY => t.other_us,
-                list::CONNECTED => t.tcp_us,
+                list::TCP_ONE_WAY | list::CONNECTED => t.tcp_us,
                 list::ATTEMPT => t.attempt_us,
                 list::CLOSED => t.close_us,
                 list::LINGER => LINGER_US,
@@ -271,11 +301,17 @@ impl Table {
         }
         let oldest = |lists: &[u8]| {
             let heads = lists.iter().filter_map(|id| self.lists.get(usize::from(*id)));
-            heads.filter_map(|l| Some((self.link(l.head, *lists.first()?)?.at_us, l.head))).min()
+            heads.filter_map(|l| Some((self.since(l.head, *lists.first()?)?, l.head))).min()
         };
         oldest(&[list::CLOSED])
             .or_else(|| {
-                oldest(&[list::HANDSHAKE, list::UDP_ONE_WAY, list::ICMP_ONE_WAY, list::OTHER_ONE_WAY])
+                oldest(&[
+                    list::HANDSHAKE,
+                    list::TCP_ONE_WAY,
+                    list::UDP_ONE_WAY,
+                    list::ICMP_ONE_WAY,
+                    list::OTHER_ONE_WAY,
+                ])
             })
             .or_else(|| oldest(&[list::UDP_TWO_WAY, list::ICMP_TWO_WAY, list::OTHER_TWO_WAY]))
             .or_else(|| oldest(&[list::CONNECTED]))
@@ -291,8 +327,7 @@ impl Table {
         let slot = self.slots.get_mut(at as usize)?;
         let family = flow.family();
         self.free = slot.chain;
-        *slot =
-            Slot { flow, hash, chain: *head, vlan: probe.vlan, used: true, links: [UNLINKED; list::GROUPS] };
+        *slot = Slot { flow, hash, chain: *head, vlan: probe.vlan, used: true, lists: NO_LISTS };
         *head = at;
         self.len += 1;
         self.append(at, idle_list(family, false, false));
@@ -310,11 +345,11 @@ impl Table {
         let Some(slot) = self.slots.get(index.0 as usize) else { return false };
         let flow = &slot.flow;
         let idle = idle_list(flow.family(), flow.tcp().live(), flow.two_way());
-        let in_list = slot.links.first().map_or(list::NONE, |l| l.list);
+        let in_list = slot.lists.of(0);
         let lasting = flow.family() != Family::Tcp
-            && slot.links.get(2).is_some_and(|l| l.list == list::NONE)
+            && slot.lists.of(2) == list::NONE
             && flow.last_us().saturating_sub(flow.start_us()) >= self.ongoing_first_us;
-        let deadline = slot.links.get(1).map_or(list::NONE, |l| l.list);
+        let deadline = slot.lists.of(1);
         if effect.active || in_list != idle {
             self.append(index.0, idle);
         }
@@ -357,7 +392,7 @@ impl Table {
     #[must_use]
     pub fn any(&self) -> Option<Index> {
         let heads = self.lists.iter().take(usize::from(list::ATTEMPT));
-        heads.filter_map(|l| Some((self.link(l.head, 0)?.at_us, l.head))).min().map(|(_, at)| Index(at))
+        heads.filter_map(|l| Some((self.since(l.head, 0)?, l.head))).min().map(|(_, at)| Index(at))
     }
 
     /// Takes the flow out of the table.
@@ -424,17 +459,18 @@ impl Table {
         None
     }
 
-    fn link(&self, at: u32, id: u8) -> Option<&Link> {
-        self.slots.get(at as usize)?.links.get(list::group(id))
+    /// Since when `at` is in its list of the group of `id`.
+    fn since(&self, at: u32, id: u8) -> Option<u64> {
+        Some(self.slots.get(at as usize)?.lists.at_us(list::group(id)))
     }
 
-    fn link_mut(&mut self, at: u32, group: usize) -> Option<&mut Link> {
-        self.slots.get_mut(at as usize)?.links.get_mut(group)
+    fn link(&mut self, at: u32, group: usize) -> Option<&mut Link> {
+        self.slots.get_mut(at as usize)?.lists.link(group)
     }
 
     fn head_due_us(&self, id: u8) -> u64 {
         let Some(l) = self.lists.get(usize::from(id)) else { return u64::MAX };
-        self.link(l.head, id).map_or(u64::MAX, |link| link.at_us.saturating_add(l.delay_us))
+        self.since(l.head, id).map_or(u64::MAX, |at_us| at_us.saturating_add(l.delay_us))
     }
 
     fn head_due(&self, id: u8) -> Option<u32> {
@@ -447,11 +483,13 @@ impl Table {
         let group = list::group(id);
         let clock_us = self.clock_us;
         let Some(l) = self.lists.get(usize::from(id)).copied() else { return };
-        if l.tail == at
-            && let Some(link) = self.link_mut(at, group)
-        {
+        if l.tail == at {
             // Its own place already: only the time changes.
-            link.at_us = clock_us;
+            if let Some(slot) = self.slots.get_mut(at as usize)
+                && let Some(at_us) = slot.lists.at_us.get_mut(group)
+            {
+                *at_us = clock_us;
+            }
             return;
         }
         self.unlink(at, group);
@@ -461,29 +499,31 @@ impl Table {
             l.head = at;
             self.next_us = self.next_us.min(clock_us.saturating_add(l.delay_us));
         }
-        if let Some(link) = self.link_mut(tail, group) {
+        if let Some(link) = self.link(tail, group) {
             link.next = at;
         }
-        if let Some(link) = self.link_mut(at, group) {
-            *link = Link { prev: tail, next: NIL, at_us: clock_us, list: id };
+        if let Some(slot) = self.slots.get_mut(at as usize) {
+            slot.lists.set(group, id, clock_us, Link { prev: tail, next: NIL });
         }
     }
 
     fn unlink(&mut self, at: u32, group: usize) {
-        let Some(link) = self.link_mut(at, group) else { return };
-        let Link { prev, next, list, .. } = core::mem::replace(link, UNLINKED);
-        let Some(l) = self.lists.get_mut(usize::from(list)) else { return };
+        let Some(slot) = self.slots.get_mut(at as usize) else { return };
+        let id = slot.lists.of(group);
+        let Some(link) = slot.lists.links.get(group).copied() else { return };
+        slot.lists.set(group, list::NONE, 0, Link { prev: NIL, next: NIL });
+        let Some(l) = self.lists.get_mut(usize::from(id)) else { return };
         if l.head == at {
-            l.head = next;
+            l.head = link.next;
         }
         if l.tail == at {
-            l.tail = prev;
+            l.tail = link.prev;
         }
-        if let Some(link) = self.link_mut(prev, group) {
-            link.next = next;
+        if let Some(before) = self.link(link.prev, group) {
+            before.next = link.next;
         }
-        if let Some(link) = self.link_mut(next, group) {
-            link.prev = prev;
+        if let Some(after) = self.link(link.next, group) {
+            after.prev = link.prev;
         }
     }
 }

@@ -150,12 +150,15 @@ fn floods_evict_their_own_kind() {
     assert_eq!(t.len(), 8);
     assert!(out.iter().all(|(d, _)| !matches!(d, Due::Final(i, _) if *i == kept || *i == answered)));
     assert_eq!(out.len(), 1000 - 6);
-    // With nothing but connections in use left, the one without traffic for longest goes.
+    // With nothing but connections in use left, the one without traffic for longest goes; before it what has one side.
     let mut t = Table::new(2, &Timeouts::default(), 1);
     let old = offer(&mut t, 0, &tcp((1, 1), (2, 80), 16, 100, 5), &mut out);
+    offer(&mut t, 0, &tcp((2, 80), (1, 1), 16, 5, 100), &mut out);
     let new = offer(&mut t, 1, &tcp((1, 2), (2, 80), 16, 100, 5), &mut out);
+    assert_eq!(t.victim(), Some(new));
+    offer(&mut t, 2, &tcp((2, 80), (1, 2), 16, 5, 100), &mut out);
     assert_eq!(t.victim(), Some(old));
-    offer(&mut t, 2, &tcp((1, 1), (2, 80), 16, 100, 5), &mut out);
+    offer(&mut t, 3, &tcp((1, 1), (2, 80), 16, 100, 5), &mut out);
     assert_eq!(t.victim(), Some(new));
 }
 
@@ -193,7 +196,7 @@ proptest! {
                     udp((*src, *port), (*dst, *port))
                 };
                 offer(&mut t, now, &packet, &mut out);
-                let linked = t.slots.iter().filter(|s| s.links[0].list != list::NONE).count();
+                let linked = t.slots.iter().filter(|s| s.lists.of(0) != list::NONE).count();
                 assert_eq!((linked, t.len() <= capacity), (t.len(), true));
             }
             let mut rest = 0;

@@ -64,10 +64,10 @@ pub struct Endpoint {
     start: u32,
     /// One past the highest seen.
     last: u32,
-    last_wraps: u32,
+    last_wraps: u16,
     /// Highest acknowledged by the other end.
     acked: u32,
-    acked_wraps: u32,
+    acked_wraps: u16,
     /// One past the FIN, relative.
     fin_end: u64,
     last_syn: u32,
@@ -85,7 +85,7 @@ const fn delta(a: u32, b: u32) -> i32 {
     a.wrapping_sub(b).cast_signed()
 }
 
-const fn full(number: u32, wraps: u32) -> u64 {
+const fn full(number: u32, wraps: u16) -> u64 {
     ((wraps as u64) << 32) | number as u64
 }
 
@@ -100,7 +100,7 @@ impl Endpoint {
     }
 
     /// Relative number of `number`, which is near `near` (with its wraps), and whether it lies before the flow's start.
-    const fn relative(&self, number: u32, near: u32, wraps: u32) -> (u64, bool) {
+    const fn relative(&self, number: u32, near: u32, wraps: u16) -> (u64, bool) {
         let at =
             full(near, wraps).wrapping_add_signed(delta(number, near) as i64).wrapping_sub(self.start as u64);
         (at, at.cast_signed() < 0)
@@ -180,7 +180,7 @@ pub struct Outcome {
     pub missed: u64,
 }
 
-/// TCP part of a flow.
+/// TCP part of a flow. Of other flows only the counts of wrong checksums are in use.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Connection {
     orig: Endpoint,

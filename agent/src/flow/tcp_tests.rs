@@ -235,7 +235,7 @@ fn zero_windows_multi_flags_and_bad_sums_leave_letters() {
     c.segment(&seg, Orig, &mut trail);
     seg.flags = FIN | RST;
     c.segment(&seg, Orig, &mut trail);
-    assert_eq!(trail.text().as_str(), "cQWI");
+    assert_eq!(trail.text(), "cQWI");
 }
 
 proptest! {

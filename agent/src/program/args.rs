@@ -23,6 +23,7 @@ pub(super) const FLAGS: &[&str] = &[
     "--spool-bytes",
     "--timeout",
     "--insecure",
+    "--dump",
     "--check",
     "--version",
     "-v",
@@ -63,6 +64,9 @@ pub(super) struct Args {
     /// allow an unencrypted connection to another machine
     #[argh(switch)]
     insecure: bool,
+    /// instead of publishing, print each flow when it ends as one JSON line with the field names of Zeek's logs
+    #[argh(switch)]
+    dump: bool,
     /// say whether it could run, touch nothing
     #[argh(switch)]
     check: bool,
@@ -86,6 +90,7 @@ pub(super) struct Job {
     pub(super) report_bytes: usize,
     pub(super) spool_bytes: usize,
     pub(super) timeout_s: u64,
+    pub(super) dump: bool,
     pub(super) check: bool,
     pub(super) verbose: u8,
 }
@@ -157,6 +162,7 @@ impl Args {
             )?,
             spool_bytes: within("--spool-bytes", self.spool_bytes, 1 << 20, 64 << 10, 1 << 30)?,
             timeout_s: self.timeout.unwrap_or(60),
+            dump: self.dump,
             check: self.check,
             verbose: self.verbose,
         })

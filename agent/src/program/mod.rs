@@ -4,6 +4,7 @@
 //! on standard error.
 
 mod args;
+mod dump;
 mod publish;
 mod report;
 
@@ -76,7 +77,7 @@ fn work(job: &Job) -> Result<(), Failure> {
         return check(job);
     }
     let stop = interrupted()?;
-    publish::run(job, &stop)
+    if job.dump { dump::run(job, &stop) } else { publish::run(job, &stop) }
 }
 
 /// Says whether the job could run, and touches nothing.
@@ -84,13 +85,12 @@ fn check(job: &Job) -> Result<(), Failure> {
     if let Some(file) = &job.file {
         crate::capture::Reader::open(file).map_err(|e| Failure::usage(e.to_string()))?;
     }
-    say(&format!(
-        "ready: {} as {}/{} to {}\n",
-        job.file.as_deref().map_or_else(|| job.source(), |f| f.display().to_string()),
-        job.site,
-        job.sensor,
-        job.broker
-    ));
+    let source = job.file.as_deref().map_or_else(|| job.source(), |f| f.display().to_string());
+    say(&if job.dump {
+        format!("ready: {source} to standard output\n")
+    } else {
+        format!("ready: {source} as {}/{} to {}\n", job.site, job.sensor, job.broker)
+    });
     Ok(())
 }
 
