@@ -7,6 +7,7 @@
 //! One frame: decode; put fragments together; give the packet to its flow, which may end and begin anew; let the
 //! inspector see the payload; look into tunnels and do the same with the packet inside.
 
+use crate::app::{AppConfig, Inspector, Segment};
 use crate::flow::entry::Seen;
 use crate::flow::fragment::{Fragments, Outcome};
 use crate::flow::key::{Family, Probe};
@@ -28,6 +29,8 @@ pub struct SensorConfig {
     pub fragments: usize,
     /// First bytes kept of each.
     pub fragment_bytes: usize,
+    /// Memory for what flows say above layer 4.
+    pub app: AppConfig,
     /// When what happens to a flow.
     pub timeouts: Timeouts,
     /// Leave out packets whose transport checksum is wrong.
@@ -53,6 +56,7 @@ impl SensorConfig {
             flows,
             fragments: (flows / 256).clamp(8, 256),
             fragment_bytes: 2048,
+            app: AppConfig::for_flows(flows),
             timeouts: Timeouts::default(),
             verify_checksums: false,
             vlan_flows: false,
@@ -66,6 +70,7 @@ impl SensorConfig {
 pub struct Sensor {
     table: Table,
     fragments: Fragments,
+    inspector: Inspector,
     ledger: Ledger,
     verify_checksums: bool,
     vlan_flows: bool,
@@ -78,6 +83,7 @@ impl Sensor {
         Self {
             table: Table::new(config.flows, &config.timeouts, config.hash_seed),
             fragments: Fragments::new(config.fragments, config.fragment_bytes),
+            inspector: Inspector::new(&config.app),
             ledger: Ledger::default(),
             verify_checksums: config.verify_checksums,
             vlan_flows: config.vlan_flows,
@@ -233,6 +239,18 @@ impl Sensor {
             flow.handle.done = true;
         }
         let effect = flow.packet(ip, seen.ts_us, dir);
+        let payload = match &ip.transport {
+            Transport::Tcp(tcp) if effect.tcp.offset.is_some() => Some((tcp.payload, tcp.payload_len)),
+            Transport::Udp(udp) => Some((udp.payload, udp.payload_len)),
+            _ => None,
+        };
+        if let Some((bytes, wire_len)) = payload
+            && !flow.handle.done
+        {
+            let segment = Segment { offset: effect.tcp.offset, bytes, wire_len };
+            let ctx = flow.context(seen.ts_us);
+            self.inspector.segment(&mut flow.handle, &ctx, effect.dir, &segment, &mut self.ledger, sink);
+        }
         if self.table.settle(index, &effect) {
             self.ongoing(index, sink);
         }
@@ -275,6 +293,10 @@ impl Sensor {
                 Why::Evicted => &mut self.ledger.flows_evicted,
             };
             *counter = counter.saturating_add(1);
+            if !flow.handle.done {
+                let ctx = flow.context(now_us);
+                self.inspector.end(&mut flow.handle, &ctx, &mut self.ledger, sink);
+            }
             let record = flow.record(FlowKind::Final, now_us);
             sink.record(Record::Flow(&record));
         }
