@@ -1,0 +1,293 @@
+//! One analysis per site, spread over a few worker threads by partition.
+//!
+//! Enters: reports in the order of the journal. Leaves: the folder of each site. A site is one engine without threads of its
+//! own, so that thousands of quiet sites cost no threads; channels are bounded, so that a slow worker slows the intake.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use slips_agent::ledger::Ledger;
+use slips_agent::wire::topic::partition;
+use slips_agent::wire::{Boot, Clock, Report};
+
+use super::desk::MAX_RUNS;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::input::Intake as _;
+use crate::modules::Modules;
+use crate::output::{Folder, InputTotals, Summary};
+
+/// Reports that may wait for a worker.
+const WAITING: usize = 64;
+
+/// Work for a site.
+enum Work {
+    Report { site: Arc<str>, sensor: Arc<str>, bytes: Bytes },
+    Losses { site: Arc<str>, lost: u64, rejected: u64 },
+}
+
+/// Says something to a person. Called from worker threads.
+pub type Notify = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// The analysis of one site at its end.
+#[derive(Debug)]
+pub struct SiteOutcome {
+    /// Name of the site.
+    pub site: String,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// What was found; or why the analysis is not complete.
+    pub result: Result<Summary, String>,
+}
+
+/// The workers.
+pub struct Sites {
+    workers: Vec<(SyncSender<Work>, JoinHandle<Vec<SiteOutcome>>)>,
+}
+
+impl Sites {
+    /// Starts `threads` workers; the folders of the sites go below `out`.
+    ///
+    /// # Errors
+    /// The modules cannot be made from the configuration, or the system gives no thread.
+    pub fn start(out: &Path, config: &Config, threads: usize, notify: &Notify) -> Result<Self, String> {
+        let modules = Arc::new(Modules::new(config)?);
+        let mut workers = Vec::new();
+        for n in 0..threads.max(1) {
+            let (send, receive) = sync_channel(WAITING);
+            let mut worker = Worker {
+                out: out.to_owned(),
+                config: Config { shards: 1, ..config.clone() },
+                modules: Arc::clone(&modules),
+                notify: Arc::clone(notify),
+                sites: BTreeMap::new(),
+            };
+            let thread = std::thread::Builder::new()
+                .name(format!("sites-{n}"))
+                .spawn(move || {
+                    worker.run(&receive);
+                    worker.finish()
+                })
+                .map_err(|e| format!("the system gives no thread: {e}"))?;
+            workers.push((send, thread));
+        }
+        Ok(Self { workers })
+    }
+
+    /// Gives a report to its site, whose turn it is by the journal. Waits while the site is busy.
+    pub fn report(&self, site: &Arc<str>, sensor: &Arc<str>, bytes: Bytes) {
+        self.give(site, Work::Report { site: Arc::clone(site), sensor: Arc::clone(sensor), bytes });
+    }
+
+    /// Tells a site of reports that it will never see.
+    pub fn losses(&self, site: &Arc<str>, lost: u64, rejected: u64) {
+        self.give(site, Work::Losses { site: Arc::clone(site), lost, rejected });
+    }
+
+    /// A worker that has ended panicked: [`Sites::finish`] will say so, and the journal has what it missed.
+    fn give(&self, site: &str, work: Work) {
+        let worker = usize::from(partition(site)).checked_rem(self.workers.len());
+        if let Some((send, _)) = worker.and_then(|n| self.workers.get(n)) {
+            let _ = send.send(work);
+        }
+    }
+
+    /// Traffic has ended: completes every site, in the order of their names.
+    ///
+    /// # Errors
+    /// A worker ended before its time.
+    pub fn finish(self) -> Result<Vec<SiteOutcome>, String> {
+        let mut all = Vec::new();
+        // All channels first, so that the workers finish side by side.
+        let threads: Vec<_> = self.workers.into_iter().map(|(_, thread)| thread).collect();
+        let mut failed = false;
+        for thread in threads {
+            match thread.join() {
+                Ok(sites) => all.extend(sites),
+                Err(_) => failed = true,
+            }
+        }
+        if failed {
+            return Err(
+                "a part of the analysis stopped unexpectedly, so the result is not complete".to_owned()
+            );
+        }
+        all.sort_by(|a, b| a.site.cmp(&b.site));
+        Ok(all)
+    }
+}
+
+/// What is known of one sensor of a site: counters of its runs.
+#[derive(Default)]
+struct Counters {
+    /// The latest counters of the latest runs.
+    runs: Vec<(Boot, Ledger)>,
+    /// Those of earlier ones.
+    before: InputTotals,
+}
+
+struct Site {
+    engine: Engine,
+    folder: Arc<Folder>,
+    sensors: BTreeMap<Arc<str>, Counters>,
+    lost: u64,
+    rejected: u64,
+    dirty: bool,
+}
+
+impl Site {
+    fn take(&mut self, sensor: &Arc<str>, report: &Report<'_>) {
+        let head = &report.head;
+        for record in report.records() {
+            // Checked before it was written to the journal; a record that cannot be read after that is a damaged disk.
+            let Ok(record) = record else {
+                self.rejected += 1;
+                break;
+            };
+            self.engine.take(record.as_record().into());
+        }
+        if let (true, Some(now_us)) = (head.time.clock == Clock::Set, head.time.utc(head.closed_us)) {
+            self.engine.idle(now_us);
+        }
+        let counters = self.sensors.entry(Arc::clone(sensor)).or_default();
+        match counters.runs.iter_mut().find(|(boot, _)| *boot == head.boot) {
+            Some((_, ledger)) => *ledger = head.ledger,
+            None => {
+                if counters.runs.len() >= MAX_RUNS {
+                    let (_, ledger) = counters.runs.remove(0);
+                    counters.before.add(&InputTotals::of(&ledger));
+                }
+                counters.runs.push((head.boot, head.ledger));
+            }
+        }
+        self.dirty = true;
+    }
+
+    fn totals(&self) -> InputTotals {
+        let mut totals = InputTotals::default();
+        for counters in self.sensors.values() {
+            totals.add(&counters.before);
+            for (_, ledger) in &counters.runs {
+                totals.add(&InputTotals::of(ledger));
+            }
+        }
+        for (name, count) in [("reports_lost", self.lost), ("reports_rejected", self.rejected)] {
+            if count > 0 {
+                totals.losses.insert(name.to_owned(), count);
+            }
+        }
+        totals
+    }
+}
+
+struct Worker {
+    out: PathBuf,
+    config: Config,
+    modules: Arc<Modules>,
+    notify: Notify,
+    /// `None` for a site whose folder cannot be made: said once, its reports stay in the journal.
+    sites: BTreeMap<Arc<str>, Option<Site>>,
+}
+
+impl Worker {
+    fn run(&mut self, work: &Receiver<Work>) {
+        let every = Duration::from_secs(self.config.log_report_time_s.max(1));
+        let mut due = Instant::now() + every;
+        loop {
+            match work.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(Work::Report { site, sensor, bytes }) => {
+                    if let (Some(site), Ok(report)) = (self.site(&site), Report::open(&bytes)) {
+                        site.take(&sensor, &report);
+                    }
+                }
+                Ok(Work::Losses { site, lost, rejected }) => {
+                    if let Some(site) = self.site(&site) {
+                        site.lost += lost;
+                        site.rejected += rejected;
+                        site.dirty = true;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if Instant::now() >= due {
+                self.refresh();
+                due = Instant::now() + every;
+            }
+        }
+    }
+
+    fn site(&mut self, name: &Arc<str>) -> Option<&mut Site> {
+        if !self.sites.contains_key(name) {
+            let site = match Folder::create(&self.out.join(&**name), &self.config) {
+                Ok(folder) => {
+                    let folder = Arc::new(folder);
+                    let engine =
+                        Engine::with_modules(&self.config, Arc::clone(&folder), Arc::clone(&self.modules));
+                    Some(Site {
+                        engine,
+                        folder,
+                        sensors: BTreeMap::new(),
+                        lost: 0,
+                        rejected: 0,
+                        dirty: false,
+                    })
+                }
+                Err(error) => {
+                    (self.notify)(&format!("the site {name} is not analysed: {error}"));
+                    None
+                }
+            };
+            self.sites.insert(Arc::clone(name), site);
+        }
+        self.sites.get_mut(name)?.as_mut()
+    }
+
+    /// Brings the files of the sites up to date that have changed.
+    fn refresh(&mut self) {
+        for (name, site) in &mut self.sites {
+            let Some(site) = site else { continue };
+            if !std::mem::take(&mut site.dirty) {
+                continue;
+            }
+            site.folder.input(site.totals());
+            let trouble = match site.engine.report() {
+                Ok(_) => site.engine.trouble().map(|error| error.to_string()),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(trouble) = trouble {
+                (self.notify)(&format!("{name}: {trouble}"));
+            }
+        }
+    }
+
+    fn finish(self) -> Vec<SiteOutcome> {
+        let mut outcomes = Vec::new();
+        for (name, site) in self.sites {
+            let outcome = match site {
+                Some(site) => {
+                    site.folder.input(site.totals());
+                    let folder = site.folder.dir().to_owned();
+                    let result = match site.engine.finish() {
+                        Ok((summary, None)) => Ok(summary),
+                        Ok((_, Some(error))) => Err(error.to_string()),
+                        Err(error) => Err(error.to_string()),
+                    };
+                    SiteOutcome { site: name.to_string(), folder, result }
+                }
+                None => SiteOutcome {
+                    folder: self.out.join(&*name),
+                    site: name.to_string(),
+                    result: Err("its folder could not be made".to_owned()),
+                },
+            };
+            outcomes.push(outcome);
+        }
+        outcomes
+    }
+}
