@@ -8,6 +8,7 @@
 //! To add one: write its file, add one line to [`MODULES`]. `docs/modules.md` shows how.
 
 mod about;
+pub mod arp;
 #[cfg(test)]
 #[allow(dead_code, reason = "each test uses its part")]
 pub(crate) mod bench;
@@ -15,6 +16,7 @@ pub mod catalog;
 mod context;
 mod finding;
 pub mod long_connections;
+pub mod odd_connections;
 pub mod scans;
 pub mod threats;
 
@@ -101,7 +103,16 @@ pub struct Entry {
 }
 
 /// All modules, in the order in which they see an event. New ones go to the end.
-pub const MODULES: &[Entry] = &[long_connections::ENTRY, scans::PORTS, scans::ICMP, threats::ENTRY];
+// One a line, so that additions do not meet.
+#[rustfmt::skip]
+pub const MODULES: &[Entry] = &[
+    long_connections::ENTRY,
+    scans::PORTS,
+    scans::ICMP,
+    arp::ENTRY,
+    odd_connections::ENTRY,
+    threats::ENTRY,
+];
 
 /// The modules of one configuration, ready to run.
 pub struct Modules(Vec<(&'static About, Box<dyn Module>)>);
