@@ -8,5 +8,7 @@ mod support;
 mod capture;
 mod decode;
 mod handshakes;
+#[cfg(target_os = "linux")]
+mod live;
 mod wire;
 mod zeek;

@@ -1,5 +1,8 @@
 //! Helpers shared by the test binaries: where data and binaries are.
 
+#[cfg(target_os = "linux")]
+pub mod netns;
+
 use std::path::{Path, PathBuf};
 
 /// Root of the workspace.

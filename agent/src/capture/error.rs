@@ -61,6 +61,30 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// No interface has this name.
+    NoInterface {
+        /// The name as it was given.
+        name: String,
+        /// Those there are.
+        known: Vec<String>,
+    },
+    /// Capturing is reserved to root and to programs with `CAP_NET_RAW`.
+    NotPermitted {
+        /// The interface.
+        name: String,
+    },
+    /// The interface went down or away.
+    Down {
+        /// The interface.
+        name: String,
+    },
+    /// Capturing failed.
+    Live {
+        /// The interface.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
 impl Error {
@@ -105,6 +129,18 @@ impl fmt::Display for Error {
             Self::Read { name, offset, source } => {
                 write!(f, "{name} could not be read beyond byte {offset}: {source}")
             }
+            Self::NoInterface { name, known } => {
+                write!(f, "there is no interface {name}; there are {}", known.join(", "))?;
+                match crate::cli::nearest(name, known.iter().map(String::as_str)) {
+                    Some(near) => write!(f, "; was {near} meant?"),
+                    None => Ok(()),
+                }
+            }
+            Self::NotPermitted { name } => {
+                write!(f, "no permission to capture on {name}; run as root, or give the program CAP_NET_RAW")
+            }
+            Self::Down { name } => write!(f, "interface {name} went down"),
+            Self::Live { name, source } => write!(f, "cannot capture on {name}: {source}"),
         }
     }
 }
@@ -112,7 +148,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Open { source, .. } | Self::Read { source, .. } => Some(source),
+            Self::Open { source, .. } | Self::Read { source, .. } | Self::Live { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -8,7 +8,12 @@ mod error;
 mod file;
 mod pcap;
 mod pcapng;
+#[cfg(target_os = "linux")]
+mod socket;
 mod stream;
+
+#[cfg(target_os = "linux")]
+pub mod live;
 
 pub use error::Error;
 pub use file::{Reader, Skipped};
