@@ -1,5 +1,6 @@
 //! TLS, QUIC and SSH handshakes of real captures, compared with what other programs say about the same captures.
 
+mod dtls;
 mod facts;
 mod ja4;
 mod replay;

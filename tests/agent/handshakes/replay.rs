@@ -213,12 +213,13 @@ fn note(said: &mut Said, running: &mut bool, outcome: Outcome<'_>) {
     *running = outcome.step == Step::More;
 }
 
-/// Plays the UDP flows of a capture.
+/// Plays the UDP flows of a capture. The protocol may begin at any datagram, as DTLS does after STUN.
 pub fn datagrams<P: DatagramParser>(path: &Path) -> Vec<Said> {
     struct Flow<P> {
         parser: P,
         store: Vec<u8>,
         running: bool,
+        begun: bool,
         said: Said,
     }
     let mut order: Vec<Flow<P>> = Vec::new();
@@ -231,15 +232,21 @@ pub fn datagrams<P: DatagramParser>(path: &Path) -> Vec<Said> {
             (Some(i), _) => (*i, Direction::Orig),
             (_, Some(i)) => (*i, Direction::Resp),
             _ => {
-                let running = P::probe(Direction::Orig, udp.payload) != Probe::No;
                 let said = Said { ends, confirmed: false, record: None };
-                order.push(Flow { parser: P::default(), store: vec![0; P::STORE], running, said });
+                order.push(Flow {
+                    parser: P::default(),
+                    store: vec![0; P::STORE],
+                    running: true,
+                    begun: false,
+                    said,
+                });
                 index.insert(ends, order.len() - 1);
                 (order.len() - 1, Direction::Orig)
             }
         };
         let flow = &mut order[i];
-        if !flow.running {
+        flow.begun |= P::probe(dir, udp.payload) == Probe::Yes;
+        if !flow.running || !flow.begun {
             return;
         }
         let mut room = vec![0; 65536];
@@ -247,7 +254,7 @@ pub fn datagrams<P: DatagramParser>(path: &Path) -> Vec<Said> {
         let outcome = flow.parser.datagram(&datagram, &mut flow.store, &mut Scratch::new(&mut room));
         note(&mut flow.said, &mut flow.running, outcome);
     });
-    for flow in order.iter_mut().filter(|f| f.running) {
+    for flow in order.iter_mut().filter(|f| f.running && f.begun) {
         let mut room = vec![0; 65536];
         let outcome = flow.parser.over(&mut flow.store, &mut Scratch::new(&mut room));
         note(&mut flow.said, &mut flow.running, outcome);

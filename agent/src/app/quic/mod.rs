@@ -12,7 +12,7 @@
 
 pub mod packet;
 pub mod protection;
-mod puzzle;
+pub mod puzzle;
 
 use self::packet::{Kind, Long, MAX_CONNECTION_ID};
 use self::puzzle::Puzzle;

@@ -295,7 +295,7 @@ fn protocols(body: Option<&[u8]>) -> impl Iterator<Item = &[u8]> {
     iter::from_fn(move || cursor.vec8())
 }
 
-/// SSL 3.0 to TLS 1.3, drafts of it, and DTLS.
+/// SSL 3.0 to TLS 1.3, drafts of it, and DTLS, also as it was before its standard (0x0100).
 const fn known_version(version: u16) -> bool {
-    matches!(version, 0x0300..=0x0304 | 0x7f00..=0x7fff | 0xfeff | 0xfefd | 0xfefc)
+    matches!(version, 0x0300..=0x0304 | 0x7f00..=0x7fff | 0xfeff | 0xfefd | 0xfefc | 0x0100)
 }

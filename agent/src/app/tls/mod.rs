@@ -11,6 +11,7 @@
 //! application data. The one difference: a hello retry request is not taken for the server hello, so what follows it in
 //! clear does not establish anything.
 
+pub mod dtls;
 pub mod hello;
 pub mod record;
 pub mod summary;
