@@ -54,6 +54,12 @@ pub struct Ledger {
     pub app_malformed: u64,
     /// Frames left out by the packet filter.
     pub filtered: u64,
+    /// Feature records that left because their window closed.
+    pub features_closed: u64,
+    /// Feature records that left early because room was short; the rest of their window follows.
+    pub features_evicted: u64,
+    /// Flows not counted in a feature record because their window was closed.
+    pub features_late: u64,
 }
 
 impl Ledger {
@@ -97,6 +103,9 @@ impl Ledger {
             without_flow,
             bad_checksums,
             app_evicted,
+            features_closed,
+            features_evicted,
+            features_late,
         } = *self;
         [
             packets,
@@ -120,6 +129,9 @@ impl Ledger {
             without_flow,
             bad_checksums,
             app_evicted,
+            features_closed,
+            features_evicted,
+            features_late,
         ]
     }
 
@@ -147,9 +159,12 @@ impl Ledger {
             self.without_flow,
             self.bad_checksums,
             self.app_evicted,
+            self.features_closed,
+            self.features_evicted,
+            self.features_late,
         ] = *counters;
     }
 }
 
 /// Counters beside [`Ledger::not_understood`].
-pub const COUNTERS: usize = 21;
+pub const COUNTERS: usize = 24;

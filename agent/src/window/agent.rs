@@ -1,0 +1,245 @@
+//! The open windows of all profiles of a sensor that reports features instead of flows, in memory that is allocated once.
+//!
+//! Enters: final flow records and the traffic's clock. Leaves: feature records, each when its window closes: one width
+//! after its end, as on the collector. Flows of a closed window reopen nothing and are counted. Never allocates after start.
+//!
+//! When room is short a record leaves early. Nothing is lost by that, because records add up: the collector merges what
+//! comes later. Which one leaves: without a free place for one more profile and window, the one that was not touched for the
+//! longest time; without room for what a flow needs (rows, classes, start times, sketches), the one that holds most of
+//! what is short, so that a profile under flood pays for itself. Each is counted.
+
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::net::IpAddr;
+
+use super::features::Body;
+use super::group::{OF_A_FLOW, Pool, Sizes};
+use super::{Role, View, start_us};
+use crate::ledger::Ledger;
+use crate::record::{FlowKind, FlowRecord};
+
+/// How much room there is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AgentWindowsConfig {
+    /// Width of a window, µs.
+    pub width_us: u64,
+    /// Memory for everything, bytes, see [`AgentWindows::MIN_MEMORY`].
+    pub memory_bytes: usize,
+}
+
+impl Default for AgentWindowsConfig {
+    /// One hour, 1 MiB: part of the contract of 8 MiB.
+    fn default() -> Self {
+        Self { width_us: 3_600_000_000, memory_bytes: 1 << 20 }
+    }
+}
+
+/// Why a record leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leaving {
+    /// Its window is closed: no more of it will come.
+    Closed,
+    /// Room was short: more of the same window may come.
+    Evicted,
+}
+
+/// A record that leaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaver<'a> {
+    /// Whose.
+    pub profile: IpAddr,
+    /// What was counted, of the window from [`View::start_us`] on.
+    pub features: View<'a>,
+    /// Why now.
+    pub why: Leaving,
+}
+
+/// See the head of the file.
+#[derive(Debug)]
+pub struct AgentWindows {
+    width_us: u64,
+    /// Latest traffic time.
+    clock_us: u64,
+    /// No window closes before the clock is here.
+    next_close_us: u64,
+    /// Ordered by start, then profile.
+    open: Vec<Open>,
+    places: usize,
+    /// Number of the flow that was folded last.
+    touch: u64,
+    pool: Pool,
+}
+
+#[derive(Debug)]
+struct Open {
+    profile: IpAddr,
+    body: Body,
+    touched: u64,
+}
+
+impl AgentWindows {
+    /// Least memory that works.
+    pub const MIN_MEMORY: usize = 256 * 1024;
+
+    /// Allocates everything. Memory below [`AgentWindows::MIN_MEMORY`] counts as that.
+    #[must_use]
+    pub fn new(config: &AgentWindowsConfig) -> Self {
+        let memory = config.memory_bytes.max(Self::MIN_MEMORY);
+        let (places, sizes) = divide(memory);
+        Self {
+            width_us: config.width_us.max(1),
+            clock_us: 0,
+            next_close_us: u64::MAX,
+            open: Vec::with_capacity(places),
+            places,
+            touch: 0,
+            pool: Pool::fixed(sizes),
+        }
+    }
+
+    /// Bytes that it occupies, now and ever.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.open.capacity() * size_of::<Open>() + self.pool.heap()
+    }
+
+    /// Windows that are open.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// No window is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Counts a final flow for its end `role`; an ongoing one moves the clock only. `leave` hears of records that leave.
+    pub fn fold(
+        &mut self,
+        role: Role,
+        flow: &FlowRecord,
+        ledger: &mut Ledger,
+        mut leave: impl FnMut(Leaver<'_>),
+    ) {
+        self.advance(flow.emitted_us, ledger, &mut leave);
+        if flow.kind != FlowKind::Final {
+            return;
+        }
+        let start = start_us(flow.start_us, self.width_us);
+        if self.closes_us(start) <= self.clock_us {
+            ledger.features_late = ledger.features_late.saturating_add(1);
+            return;
+        }
+        let profile = match role {
+            Role::Client => flow.tuple.orig_addr,
+            Role::Server => flow.tuple.resp_addr,
+        };
+        self.touch = self.touch.saturating_add(1);
+        loop {
+            let at = self.place(start, profile, ledger, &mut leave);
+            let Some(open) = self.open.get_mut(at) else { return };
+            open.touched = self.touch;
+            if open.body.fold(&mut self.pool, role, flow).is_ok() {
+                return;
+            }
+            // An empty pool has room for any flow, so this ends.
+            let Some(largest) = self.largest() else { return };
+            self.leave(largest, Leaving::Evicted, ledger, &mut leave);
+        }
+    }
+
+    /// The traffic's clock is at `now_us` at least: windows that are over leave, oldest first.
+    pub fn advance(&mut self, now_us: u64, ledger: &mut Ledger, mut leave: impl FnMut(Leaver<'_>)) {
+        self.clock_us = self.clock_us.max(now_us);
+        while self.next_close_us <= self.clock_us {
+            self.leave(0, Leaving::Closed, ledger, &mut leave);
+        }
+    }
+
+    /// The traffic is over: everything leaves, oldest first, then by profile.
+    pub fn finish(&mut self, ledger: &mut Ledger, mut leave: impl FnMut(Leaver<'_>)) {
+        while !self.open.is_empty() {
+            self.leave(0, Leaving::Closed, ledger, &mut leave);
+        }
+    }
+
+    const fn closes_us(&self, start_us: u64) -> u64 {
+        start_us.saturating_add(self.width_us).saturating_add(self.width_us)
+    }
+
+    /// Position of the record, which is made if there is none.
+    fn place(
+        &mut self,
+        start_us: u64,
+        profile: IpAddr,
+        ledger: &mut Ledger,
+        leave: &mut impl FnMut(Leaver<'_>),
+    ) -> usize {
+        let find = |open: &[Open]| open.binary_search_by_key(&(start_us, profile), Open::key);
+        if let Ok(at) = find(&self.open) {
+            return at;
+        }
+        if self.open.len() >= self.places {
+            let oldest = self.open.iter().enumerate().min_by_key(|(_, open)| open.touched);
+            if let Some(at) = oldest.map(|(at, _)| at) {
+                self.leave(at, Leaving::Evicted, ledger, leave);
+            }
+        }
+        let at = find(&self.open).unwrap_or_else(|at| at);
+        self.open.insert(at, Open { profile, body: Body::new(start_us), touched: 0 });
+        self.next_close_us = self.next_close_us.min(self.closes_us(start_us));
+        at
+    }
+
+    /// The record that holds most of what is short.
+    fn largest(&self) -> Option<usize> {
+        let short = self.pool.short()?;
+        // Of equals the one that was not touched for the longest time.
+        let standing = |open: &Open| (open.body.held(&self.pool, short), Reverse(open.touched));
+        self.open.iter().enumerate().max_by_key(|(_, open)| standing(open)).map(|(at, _)| at)
+    }
+
+    fn leave(&mut self, at: usize, why: Leaving, ledger: &mut Ledger, leave: &mut impl FnMut(Leaver<'_>)) {
+        if at >= self.open.len() {
+            return;
+        }
+        let mut open = self.open.remove(at);
+        leave(Leaver { profile: open.profile, features: View::new(&open.body, &self.pool), why });
+        open.body.release(&mut self.pool);
+        let counter = match why {
+            Leaving::Closed => &mut ledger.features_closed,
+            Leaving::Evicted => &mut ledger.features_evicted,
+        };
+        *counter = counter.saturating_add(1);
+        self.next_close_us =
+            self.open.first().map_or(u64::MAX, |first| self.closes_us(first.body.start_us()));
+    }
+}
+
+impl Open {
+    const fn key(&self) -> (u64, IpAddr) {
+        (self.body.start_us(), self.profile)
+    }
+}
+
+/// Shares out memory: places for windows, and what they consist of. The shares are those of a home: most of it rows, room for
+/// sketches of source ports in every busy window and of everything else in a few.
+fn divide(memory: usize) -> (usize, Sizes) {
+    let share = |permille: usize, bytes: usize, least: u16| {
+        let fit = memory / 1000 * permille / bytes;
+        u16::try_from(fit).unwrap_or(u16::MAX - 1).clamp(least, u16::MAX - 1)
+    };
+    let [groups, rows, more, many, wide, narrow] = Pool::BYTES;
+    let places = share(18, size_of::<Open>(), 2);
+    let sizes = Sizes {
+        groups: share(100, groups, OF_A_FLOW.groups),
+        rows: share(400, rows, OF_A_FLOW.rows),
+        more: share(100, more, OF_A_FLOW.more),
+        many: share(150, many, OF_A_FLOW.many),
+        wide: share(100, wide, OF_A_FLOW.wide),
+        narrow: share(130, narrow, OF_A_FLOW.narrow),
+    };
+    (places.into(), sizes)
+}
