@@ -331,3 +331,7 @@ fn tunnel_uid(ip: &Ip<'_>) -> Uid {
     let tuple = FiveTuple { orig_addr: a, orig_port: 0, resp_addr: b, resp_port: 0, proto: ip.proto };
     Uid::of(&tuple, None, 0)
 }
+
+#[cfg(test)]
+#[path = "sensor_tests.rs"]
+mod tests;

@@ -7,8 +7,10 @@ mod support;
 
 mod capture;
 mod decode;
+mod determinism;
 mod handshakes;
 #[cfg(target_os = "linux")]
 mod live;
+mod totals;
 mod wire;
 mod zeek;

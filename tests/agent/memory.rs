@@ -9,7 +9,6 @@
 mod support;
 
 use std::cell::Cell;
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use slips_agent::capture::Reader;
@@ -67,27 +66,6 @@ mod counting {
 /// The kernel counts the memory of the whole process, so one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// All captures at hand, the repository's own first.
-fn captures() -> Vec<PathBuf> {
-    let mut folders = vec![support::own_data()];
-    folders.extend(support::public_data());
-    let mut found = Vec::new();
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(folder) else { continue };
-        for path in entries.map(|e| e.unwrap().path()) {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() {
-                folders.push(path);
-            } else if [".pcap", ".pcapng", ".cap", ".pcap.gz", ".pcapng.gz"].iter().any(|e| name.ends_with(e))
-            {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
 /// What was opened is over or still open; flows say the same as the counters.
 fn books(ledger: &Ledger, open: usize, finals: u64) {
     let over = ledger.flows_ended + ledger.flows_expired + ledger.flows_evicted;
@@ -98,7 +76,7 @@ fn books(ledger: &Ledger, open: usize, finals: u64) {
 #[test]
 fn nothing_is_allocated_over_real_captures_and_the_books_balance() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let captures = captures();
+    let captures = support::captures();
     assert!(!captures.is_empty(), "the repository's own captures are missing");
     let mut packets = 0;
     for capture in &captures {

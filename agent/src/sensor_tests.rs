@@ -1,0 +1,202 @@
+use std::net::Ipv4Addr;
+
+use super::*;
+use crate::record::{ConnState, FlowRecord, Mac};
+
+const SECOND: u64 = 1_000_000;
+
+/// Everything that the sensor says, as lines.
+fn lines(sensor: &mut Sensor, frames: &[(u64, Vec<u8>)]) -> Vec<FlowRecord> {
+    let mut out = Vec::new();
+    let mut sink = |record: Record<'_>| {
+        if let Record::Flow(f) = record {
+            out.push(f.clone());
+        }
+    };
+    for (ts_us, frame) in frames {
+        sensor.packet(*ts_us, LinkType::Ethernet, frame, frame.len() as u32, &mut sink);
+    }
+    sensor.finish(&mut sink);
+    let l = sensor.ledger();
+    assert_eq!(l.flows_opened, l.flows_ended + l.flows_expired + l.flows_evicted, "{l:?}");
+    out
+}
+
+fn run(config: &SensorConfig, frames: &[(u64, Vec<u8>)]) -> Vec<FlowRecord> {
+    lines(&mut Sensor::new(config), frames)
+}
+
+fn ethernet(vlan: Option<u16>, packet: &[u8]) -> Vec<u8> {
+    let mut out = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
+    if let Some(id) = vlan {
+        out.extend([0x81, 0]);
+        out.extend(id.to_be_bytes());
+    }
+    out.extend([8, 0]);
+    out.extend(packet);
+    out
+}
+
+fn sum(bytes: &[u8]) -> u16 {
+    let mut total: u32 =
+        bytes.chunks(2).map(|w| u32::from(w[0]) << 8 | u32::from(*w.get(1).unwrap_or(&0))).sum();
+    while total > 0xffff {
+        total = (total & 0xffff) + (total >> 16);
+    }
+    !(total as u16)
+}
+
+/// IPv4 with right header checksum; `place` is the fragment word.
+fn ipv4(src: u8, dst: u8, proto: u8, id: u16, place: u16, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x45, 0];
+    out.extend((20 + body.len() as u16).to_be_bytes());
+    out.extend(id.to_be_bytes());
+    out.extend(place.to_be_bytes());
+    out.extend([64, proto, 0, 0, 10, 0, 0, src, 10, 0, 0, dst]);
+    let check = sum(&out).to_be_bytes();
+    out[10..12].copy_from_slice(&check);
+    out.extend(body);
+    out
+}
+
+fn udp(src_port: u16, dst_port: u16, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend(src_port.to_be_bytes());
+    out.extend(dst_port.to_be_bytes());
+    out.extend((8 + payload.len() as u16).to_be_bytes());
+    out.extend([0, 0]);
+    out.extend(payload);
+    out
+}
+
+fn plain_udp(src: u8, dst: u8, src_port: u16, dst_port: u16, payload: &[u8]) -> Vec<u8> {
+    ethernet(None, &ipv4(src, dst, 17, 0, 0, &udp(src_port, dst_port, payload)))
+}
+
+#[test]
+fn a_datagram_in_fragments_is_one_packet_of_its_whole_length() {
+    let datagram = udp(1000, 2000, &[7; 40]);
+    let (first, second) = datagram.split_at(24);
+    let frames = [
+        (1, ethernet(None, &ipv4(1, 2, 17, 9, 3, second))),
+        (5, ethernet(None, &ipv4(1, 2, 17, 9, 0x2000, first))),
+    ];
+    let mut sensor = Sensor::new(&SensorConfig::default());
+    let flows = lines(&mut sensor, &frames);
+    assert_eq!(flows.len(), 1);
+    let f = &flows[0];
+    assert_eq!((f.orig.pkts, f.orig.ip_bytes, f.orig.payload_bytes, f.start_us), (1, 68, 40, 5));
+    assert_eq!(sensor.ledger().fragments_joined, 2);
+}
+
+#[test]
+fn inside_and_outside_of_a_tunnel_are_flows() {
+    let inner = ethernet(None, &ipv4(71, 72, 17, 0, 0, &udp(5, 6, &[1, 2, 3])));
+    let vxlan = [&[8, 0, 0, 0, 0, 0, 7, 0][..], &inner].concat();
+    let frames = [(SECOND, plain_udp(1, 2, 50_000, 4789, &vxlan))];
+    let mut sensor = Sensor::new(&SensorConfig::default());
+    let flows = lines(&mut sensor, &frames);
+    let [outer, inner] = &flows[..] else { panic!("{flows:?}") };
+    assert_eq!((outer.service, outer.parent), (Service::VXLAN, None));
+    assert_eq!((inner.parent, inner.tuple.orig_port), (Some(outer.uid), 5));
+    assert_eq!((sensor.ledger().tunnels, sensor.ledger().tunnels_opaque), (1, 0));
+
+    // IP in IP has no ports: only the inside is a flow, and all of one tunnel have the same parent, in both directions.
+    let pair = |a, b, port| {
+        let inner = ipv4(71, 72, 17, 0, 0, &udp(port, 6, &[1]));
+        (SECOND, ethernet(None, &ipv4(a, b, 4, 0, 0, &inner)))
+    };
+    let flows = run(&SensorConfig::default(), &[pair(1, 2, 5), pair(2, 1, 9)]);
+    assert_eq!(flows.len(), 2);
+    assert!(flows[0].parent.is_some() && flows[0].parent == flows[1].parent);
+}
+
+#[test]
+fn tunnels_are_followed_to_a_depth() {
+    let mut packet = ipv4(9, 10, 17, 0, 0, &udp(5, 6, &[1]));
+    for _ in 0..MAX_DEPTH {
+        packet = ipv4(1, 2, 4, 0, 0, &packet);
+    }
+    let flows = run(&SensorConfig::default(), &[(1, ethernet(None, &packet))]);
+    assert_eq!((flows.len(), flows[0].tuple.proto), (1, 17));
+    let packet = ipv4(1, 2, 4, 0, 0, &packet);
+    let flows = run(&SensorConfig::default(), &[(1, ethernet(None, &packet))]);
+    // What lies deeper is the outermost packet that is not opened any more.
+    assert_eq!((flows.len(), flows[0].tuple.proto), (1, 4));
+}
+
+#[test]
+fn vlans_are_told_apart_only_where_they_reuse_addresses() {
+    let packet = ipv4(1, 2, 17, 0, 0, &udp(5, 6, &[1]));
+    let frames =
+        [(1, ethernet(Some(10), &packet)), (2, ethernet(Some(20), &packet)), (3, ethernet(None, &packet))];
+    let together = run(&SensorConfig::default(), &frames);
+    assert_eq!((together.len(), together[0].vlan, together[0].orig.pkts), (1, Some(10), 3));
+    let apart = run(&SensorConfig { vlan_flows: true, ..SensorConfig::default() }, &frames);
+    let vlans: Vec<_> = apart.iter().map(|f| (f.vlan, f.orig.pkts)).collect();
+    assert_eq!(vlans, [(Some(10), 1), (Some(20), 1), (None, 1)]);
+}
+
+#[test]
+fn wrong_checksums_count_only_where_they_are_looked_at() {
+    let mut body = udp(5, 6, &[1, 2]);
+    body[6..8].copy_from_slice(&[0x12, 0x34]);
+    let spoiled = ethernet(None, &ipv4(1, 2, 17, 0, 0, &body));
+    let frames = [(1, spoiled), (2, plain_udp(1, 2, 5, 6, &[1, 2]))];
+    let careless = run(&SensorConfig::default(), &frames);
+    assert_eq!((careless[0].orig.pkts, careless[0].history.as_str()), (2, "D"));
+    let mut sensor = Sensor::new(&SensorConfig { verify_checksums: true, ..SensorConfig::default() });
+    let careful = lines(&mut sensor, &frames);
+    assert_eq!((careful[0].orig.pkts, careful[0].history.as_str()), (1, "CD"));
+    assert_eq!(sensor.ledger().bad_checksums, 1);
+    // A wrong IP header is not even worth a flow.
+    let mut header = plain_udp(1, 2, 5, 6, &[1]);
+    header[14 + 8] = 3;
+    let config = SensorConfig { verify_checksums: true, ..SensorConfig::default() };
+    assert!(run(&config, &[(1, header)]).is_empty());
+}
+
+#[test]
+fn macs_and_states_of_both_directions() {
+    let mut back = plain_udp(2, 1, 53, 4000, &[9; 20]);
+    back[..12].rotate_left(6);
+    let flows = run(&SensorConfig::default(), &[(1, plain_udp(1, 2, 4000, 53, &[9; 12])), (2, back.clone())]);
+    let f = &flows[0];
+    assert_eq!((f.state, f.orig.payload_bytes, f.resp.payload_bytes), (ConnState::Sf, 12, 20));
+    assert_eq!((f.orig_mac, f.resp_mac), (Some(Mac([2, 0, 0, 0, 0, 1])), Some(Mac([2, 0, 0, 0, 0, 2]))));
+    // The answer alone is turned, addresses and all.
+    let flows = run(&SensorConfig::default(), &[(2, back)]);
+    let f = &flows[0];
+    assert_eq!((f.state, f.history.as_str(), f.tuple.resp_port), (ConnState::Shr, "^d", 53));
+    assert_eq!(f.orig_mac, Some(Mac([2, 0, 0, 0, 0, 1])));
+    assert_eq!(f.tuple.orig_addr, Ipv4Addr::new(10, 0, 0, 1));
+}
+
+#[test]
+fn a_quiet_link_still_reports() {
+    let mut sensor = Sensor::new(&SensorConfig::default());
+    let mut seen = Vec::new();
+    let mut sink = |record: Record<'_>| {
+        if let Record::Flow(f) = record {
+            seen.push((f.kind, f.emitted_us));
+        }
+    };
+    let frame = plain_udp(1, 2, 5, 6, &[1]);
+    sensor.packet(10 * SECOND, LinkType::Ethernet, &frame, frame.len() as u32, &mut sink);
+    sensor.advance(40 * SECOND, &mut sink);
+    sensor.advance(30 * SECOND, &mut sink);
+    sensor.advance(71 * SECOND, &mut sink);
+    assert_eq!(sensor.clock_us(), 71 * SECOND);
+    assert_eq!(seen, [(FlowKind::Final, 71 * SECOND)]);
+}
+
+#[test]
+fn the_clock_may_jump() {
+    let frame = |port| plain_udp(1, 2, port, 6, &[1]);
+    let flows = run(
+        &SensorConfig::default(),
+        &[(1 << 60, frame(1)), (0, frame(2)), (5, frame(2)), ((1 << 60) - 1, frame(1))],
+    );
+    assert_eq!(flows.len(), 2);
+    assert!(flows.iter().all(|f| f.duration_us <= 5));
+}
