@@ -234,9 +234,13 @@ impl Sensor {
             flow.bad_checksum(dir);
             return None;
         }
-        if let Some(service) = tunnel {
+        if let Some(service) = tunnel
+            && !(flow.handle.done && flow.handle.service == service)
+        {
+            // Whatever the inspector took it for before: the packet inside is understood.
+            let ctx = flow.context(seen.ts_us);
+            self.inspector.end(&mut flow.handle, &ctx, &mut self.ledger, sink);
             flow.handle.service = service;
-            flow.handle.done = true;
         }
         let effect = flow.packet(ip, seen.ts_us, dir);
         let payload = match &ip.transport {
@@ -293,10 +297,8 @@ impl Sensor {
                 Why::Evicted => &mut self.ledger.flows_evicted,
             };
             *counter = counter.saturating_add(1);
-            if !flow.handle.done {
-                let ctx = flow.context(now_us);
-                self.inspector.end(&mut flow.handle, &ctx, &mut self.ledger, sink);
-            }
+            let ctx = flow.context(now_us);
+            self.inspector.end(&mut flow.handle, &ctx, &mut self.ledger, sink);
             let record = flow.record(FlowKind::Final, now_us);
             sink.record(Record::Flow(&record));
         }

@@ -64,7 +64,7 @@ impl<'a> Conn<'a> {
                 proto::ICMP | proto::ICMPV6 => "icmp",
                 _ => "unknown_transport",
             },
-            service: service(f.service),
+            service: service(f.service, f.tuple.proto == proto::TCP).filter(|name| !name.is_empty()),
             duration: lasted.then(|| seconds(f.duration_us)),
             orig_bytes: lasted.then_some(f.orig.payload_bytes),
             resp_bytes: lasted.then_some(f.resp.payload_bytes),
@@ -84,11 +84,15 @@ impl<'a> Conn<'a> {
     }
 }
 
-/// Zeek has one name for DNS, whoever is asked.
-fn service(service: Service) -> Option<&'static str> {
+/// Zeek has one name for DNS, whoever is asked, and two for protocols that it reads differently over TCP.
+const fn service(service: Service, tcp: bool) -> Option<&'static str> {
     match service {
+        Service::UNKNOWN => None,
         Service::MDNS | Service::LLMNR => Some(Service::DNS.name()),
-        other => Some(other.name()).filter(|name| !name.is_empty()),
+        Service::LDAP if tcp => Some("ldap_tcp"),
+        Service::LDAP => Some("ldap_udp"),
+        Service::KRB if tcp => Some("krb_tcp"),
+        other => Some(other.name()),
     }
 }
 
