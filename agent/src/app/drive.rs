@@ -180,7 +180,7 @@ impl Inspector {
         let Some(slot) = self.slots.get(at) else { return };
         match &slot.state {
             State::Recognise => self.recognise(at, handle, dir, fresh, out),
-            State::Dns(_) | State::Quic(_) => {}
+            State::Dns(_) | State::Quic(_) | State::Dtls(_) => {}
             State::Tls(_) | State::Ssh(_) => {
                 let fresh_len = fresh.len() as u32;
                 self.prefix(at, handle, Event { dir, rest: fresh, fresh, fresh_len, over: false }, out);
@@ -246,7 +246,7 @@ impl Inspector {
                 }
                 self.done(at, handle);
             }
-            Found::Unknown | Found::Dns | Found::Dhcp | Found::Quic => self.done(at, handle),
+            Found::Unknown | Found::Dns | Found::Dhcp | Found::Datagrams(_) => self.done(at, handle),
         }
     }
 
@@ -384,7 +384,7 @@ impl Inspector {
                 slot.side_mut(dir).closed = true;
                 self.recognise(at, handle, dir, &[], out);
             }
-            State::Dns(_) | State::Quic(_) => {}
+            State::Dns(_) | State::Quic(_) | State::Dtls(_) => {}
             State::Tls(_) | State::Ssh(_) => {
                 slot.side_mut(dir).closed = true;
                 let fresh_len = u32::try_from(missed).unwrap_or(u32::MAX);
@@ -433,7 +433,7 @@ impl Inspector {
             match &mut slot.state {
                 State::Recognise => {}
                 State::Dns(_) => self.dns_over(at, out),
-                State::Quic(_) => self.quic_over(at, handle, out),
+                State::Quic(_) | State::Dtls(_) => self.datagrams_over(at, handle, out),
                 State::Tls(_) | State::Ssh(_) => {
                     let dir = Direction::Orig;
                     self.prefix(

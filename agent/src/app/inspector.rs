@@ -11,6 +11,7 @@ use alloc::vec;
 
 use super::arena::{self, Arena};
 use super::expect::Expected;
+use super::parser::Datagram;
 use super::recognise::{self, Found};
 use super::slot::Slots;
 use super::state::State;
@@ -23,6 +24,8 @@ use crate::record::{Service, Sink};
 const ROOM: usize = 24 * 1024;
 /// Datagrams of an unknown flow that are looked at before it is left alone.
 const TRIES: u8 = 4;
+/// The same for a flow that began with STUN.
+const STUN_TRIES: u8 = 16;
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -187,7 +190,7 @@ impl Inspector {
     ) {
         let state = at(*handle).and_then(|at| self.slots.get(at)).map(|s| &s.state);
         let found = match (state, handle.service) {
-            (Some(State::Quic(_)), _) => Found::Quic,
+            (Some(state @ (State::Quic(_) | State::Dtls(_))), _) => Found::Datagrams(*state),
             (_, Service::DNS) => Found::Dns,
             (_, Service::DHCP) => Found::Dhcp,
             _ => recognise::udp::find(&out.tuple, dir, bytes, wire_len),
@@ -196,14 +199,19 @@ impl Inspector {
             Found::Dns => self.dns(handle, dir, bytes, out),
             Found::Dhcp => super::dhcp::datagram(bytes, &mut self.room, &mut handle.service, out),
             Found::Service(service) => {
-                handle.service = service;
-                handle.done = true;
+                if handle.service == Service::UNKNOWN {
+                    handle.service = service;
+                }
+                // DTLS follows STUN in calls from browsers.
+                handle.tries = handle.tries.saturating_add(1);
+                handle.done = handle.service != Service::STUN || handle.tries >= STUN_TRIES;
             }
-            Found::Quic => self.quic(handle, dir, bytes, wire_len, out),
+            Found::Datagrams(state) => self.datagrams(handle, state, &Datagram { dir, bytes, wire_len }, out),
             Found::Parse(_) => handle.done = true,
             Found::Unsure | Found::Unknown => {
                 handle.tries = handle.tries.saturating_add(1);
-                handle.done = handle.tries >= TRIES;
+                let most = if handle.service == Service::STUN { STUN_TRIES } else { TRIES };
+                handle.done = handle.tries >= most;
             }
         }
     }

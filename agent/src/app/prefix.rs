@@ -1,4 +1,4 @@
-//! Drives the parsers over prefixes (TLS, SSH) and over datagrams (QUIC).
+//! Drives the parsers over prefixes (TLS, SSH) and over datagrams (QUIC, DTLS).
 //!
 //! Enters: new bytes of a flow whose protocol is known. Leaves: what the parser reports. The prefix is kept here, up to
 //! what the parser wants and the arena has; when it is full the parser still sees what is fresh.
@@ -12,6 +12,7 @@ use super::ssh::SshParser;
 use super::state::State;
 use super::stream::Out;
 use super::tls::TlsParser;
+use super::tls::dtls::DtlsParser;
 use super::{Direction, Handle};
 use crate::record::Service;
 
@@ -75,13 +76,12 @@ impl Inspector {
         }
     }
 
-    /// One datagram of a flow with a datagram parser.
-    pub(super) fn quic(
+    /// One datagram of a flow with a datagram parser; `state` is the parser's for a flow that has no slot yet.
+    pub(super) fn datagrams(
         &mut self,
         handle: &mut Handle,
-        dir: Direction,
-        bytes: &[u8],
-        wire_len: u32,
+        state: State,
+        datagram: &Datagram<'_>,
         out: &mut Out<'_>,
     ) {
         let new = handle.slot == 0;
@@ -92,16 +92,20 @@ impl Inspector {
         let Self { slots, arena, room, .. } = self;
         let Some(slot) = slots.get_mut(at) else { return };
         if new {
-            slot.state = State::Quic(QuicParser::default());
+            slot.state = state;
             // Without memory the parser still names the service.
-            slot.store.block = arena.alloc(QuicParser::STORE).unwrap_or_default();
+            let size = store_size(&state);
+            slot.store.block = arena.alloc(size).or_else(|| arena.alloc(size / 2)).unwrap_or_default();
             arena.bytes_mut(slot.store.block).fill(0);
         }
-        let State::Quic(parser) = &mut slot.state else { return };
-        let store = arena.bytes_mut(slot.store.block).split_at_mut_checked(QuicParser::STORE);
-        let store = store.map_or(&mut [][..], |(store, _)| store);
-        let outcome = parser.datagram(&Datagram { dir, bytes, wire_len }, store, &mut Scratch::new(room));
-        let step = report(outcome, Service::QUIC, slot.first_us, &mut handle.service, out);
+        let store = arena.bytes_mut(slot.store.block);
+        let mut scratch = Scratch::new(room);
+        let (service, outcome) = match &mut slot.state {
+            State::Quic(parser) => (QuicParser::SERVICE, parser.datagram(datagram, store, &mut scratch)),
+            State::Dtls(parser) => (DtlsParser::SERVICE, parser.datagram(datagram, store, &mut scratch)),
+            _ => return,
+        };
+        let step = report(outcome, service, slot.first_us, &mut handle.service, out);
         slot.service = handle.service;
         if step != Step::More {
             self.done(at, handle);
@@ -109,14 +113,26 @@ impl Inspector {
     }
 
     /// The flow of a datagram parser has ended.
-    pub(super) fn quic_over(&mut self, at: u16, handle: &mut Handle, out: &mut Out<'_>) {
+    pub(super) fn datagrams_over(&mut self, at: u16, handle: &mut Handle, out: &mut Out<'_>) {
         let Self { slots, arena, room, .. } = self;
         let Some(slot) = slots.get_mut(at) else { return };
-        let State::Quic(parser) = &mut slot.state else { return };
-        let store = arena.bytes_mut(slot.store.block).split_at_mut_checked(QuicParser::STORE);
-        let store = store.map_or(&mut [][..], |(store, _)| store);
-        let outcome = parser.over(store, &mut Scratch::new(room));
-        report(outcome, Service::QUIC, slot.first_us, &mut handle.service, out);
+        let store = arena.bytes_mut(slot.store.block);
+        let mut scratch = Scratch::new(room);
+        let (service, outcome) = match &mut slot.state {
+            State::Quic(parser) => (QuicParser::SERVICE, parser.over(store, &mut scratch)),
+            State::Dtls(parser) => (DtlsParser::SERVICE, parser.over(store, &mut scratch)),
+            _ => return,
+        };
+        report(outcome, service, slot.first_us, &mut handle.service, out);
+    }
+}
+
+/// Bytes that a parser of datagrams has to remember; 0 for all others.
+const fn store_size(state: &State) -> usize {
+    match state {
+        State::Quic(_) => QuicParser::STORE,
+        State::Dtls(_) => DtlsParser::STORE,
+        _ => 0,
     }
 }
 

@@ -40,7 +40,7 @@ pub struct SshParser {
 impl PrefixParser for SshParser {
     const SERVICE: Service = Service::SSH;
     // Banner, key exchange with post-quantum keys, and in the second one a host certificate.
-    const WANTS: (usize, usize) = (4096, 6144);
+    const WANTS: (usize, usize) = (4096, 8192);
 
     fn probe(_: Direction, bytes: &[u8]) -> Probe {
         const START: &[u8] = b"SSH-";

@@ -14,6 +14,8 @@ pub enum State {
     Ssh(super::ssh::SshParser),
     /// QUIC.
     Quic(super::quic::QuicParser),
+    /// DTLS.
+    Dtls(super::tls::dtls::DtlsParser),
     /// DNS in datagrams: queries that wait for their reply.
     Dns(super::dns::Pending),
     /// DNS in a byte stream.
@@ -40,7 +42,9 @@ impl State {
             Self::Ftp(p) => Some(p),
             Self::Login(p) => Some(p),
             Self::Plain(p) => Some(p),
-            Self::Recognise | Self::Dns(_) | Self::Tls(_) | Self::Ssh(_) | Self::Quic(_) => None,
+            Self::Recognise | Self::Dns(_) | Self::Tls(_) | Self::Ssh(_) | Self::Quic(_) | Self::Dtls(_) => {
+                None
+            }
         }
     }
 }

@@ -1,10 +1,6 @@
 //! DTLS: fingerprints compared with tshark 4.0.17 (`dtls.handshake.ja3`, `ja3s`) and nDPI (hashes of JA4).
 
-use slips_agent::app::record::App;
-use slips_agent::app::tls::dtls::DtlsParser;
-
-use super::hex;
-use super::replay::datagrams;
+use super::{handshakes, hex};
 use crate::support::public_data;
 
 /// Capture, client's port, JA3, JA3S (empty: no server hello), and what JA4 must end with.
@@ -30,9 +26,10 @@ const EXPECTED: &[(&str, u16, &str, &str, &str)] = &[
 fn dtls_is_that_of_tshark_and_ndpi() {
     let Some(data) = public_data() else { return };
     for (capture, port, ja3, ja3s, ja4) in EXPECTED {
-        let found = datagrams::<DtlsParser>(&data.join(capture));
-        let said = found.iter().find(|s| s.ends[0].1 == *port && s.record.is_some());
-        let Some(App::Tls(tls)) = said.and_then(|s| s.record.as_ref()) else { panic!("{capture} {port}") };
+        let found = handshakes(&data.join(capture));
+        let Some((_, tls)) = found.iter().find(|(ends, _)| ends[0].1 == *port) else {
+            panic!("{capture} {port}")
+        };
         let text = |hash: Option<[u8; 16]>| hash.map(|h| hex(&h)).unwrap_or_default();
         assert_eq!((text(tls.ja3).as_str(), text(tls.ja3s).as_str()), (*ja3, *ja3s), "{capture} {port}");
         assert!(tls.ja4.starts_with('d') && tls.ja4.ends_with(ja4), "{}", tls.ja4);

@@ -11,12 +11,8 @@ const KNOWN: &[&str] = &[
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use slips_agent::app::quic::QuicParser;
-use slips_agent::app::record::App;
-use slips_agent::app::tls::TlsParser;
 
-use super::hex;
-use super::replay::{datagrams, streams};
+use super::{handshakes, hex};
 use crate::support::public_data;
 
 #[test]
@@ -32,8 +28,8 @@ fn names_and_fingerprints_are_those_of_tshark() {
         }
         let mut mine: BTreeMap<String, i64> = BTreeMap::new();
         let path = data.join(file);
-        for said in streams::<TlsParser>(&path, true).into_iter().chain(datagrams::<QuicParser>(&path)) {
-            if let Some(App::Tls(tls)) = said.record {
+        for (_, tls) in handshakes(&path) {
+            {
                 let client = tls.ja3.map(|ja3| format!("{} {}", tls.server_name, hex(&ja3)));
                 let server = tls.ja3s.map(|ja3s| format!("ja3s {}", hex(&ja3s)));
                 for key in client.into_iter().chain(server) {

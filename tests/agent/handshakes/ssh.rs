@@ -3,20 +3,14 @@
 use std::path::Path;
 
 use slips_agent::app::record::{App, Ssh};
-use slips_agent::app::ssh::SshParser;
 
-use super::hex;
-use super::replay::{Ends, streams};
 use super::zeek::{Score, logs, place, rows};
+use super::{Ends, hex, records};
 use crate::support::{own_data, public_data};
 
 fn sessions(path: &Path) -> Vec<(Ends, Ssh<Box<str>>)> {
-    let said = streams::<SshParser>(path, false).into_iter();
-    said.filter_map(|said| match said.record {
-        Some(App::Ssh(ssh)) => Some((said.ends, ssh)),
-        _ => None,
-    })
-    .collect()
+    let ssh = |(ends, app)| if let App::Ssh(ssh) = app { Some((ends, ssh)) } else { None };
+    records(path).into_iter().filter_map(ssh).collect()
 }
 
 #[test]

@@ -30,8 +30,8 @@ pub enum Found {
     Service(Service),
     /// A byte stream with a parser.
     Parse(State),
-    /// QUIC.
-    Quic,
+    /// Datagrams with a parser and a store.
+    Datagrams(State),
     /// DNS in datagrams.
     Dns,
     /// DHCP.

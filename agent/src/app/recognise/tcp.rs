@@ -189,6 +189,10 @@ fn text_request(b: &[u8]) -> Found {
     if starts_any_case(line, b"EHLO ") == Probe::Yes || starts_any_case(line, b"HELO ") == Probe::Yes {
         return Found::Parse(State::Smtp(smtp::Smtp::default()));
     }
+    // IRC, where the client speaks first, if the answer fits.
+    if line.eq_ignore_ascii_case(b"STARTTLS") {
+        return Found::Unsure;
+    }
     for word in [&b"NICK "[..], b"USER ", b"PASS ", b"CAP LS", b"CAP REQ"] {
         if starts_any_case(line, word) == Probe::Yes {
             // USER and PASS are FTP and POP3 as well: both lines, or the server, decide.
@@ -214,7 +218,7 @@ fn greeting(flow: &Flow<'_>) -> Found {
             if ok == Probe::No { of(auth, found) } else { of(ok, found) }
         }
         b':' if !flow.orig.is_empty() => {
-            let irc = contains(flow.resp, b" NOTICE ") || contains(flow.resp, b" 001 ");
+            let irc = [&b" NOTICE "[..], b" 001 ", b" 670 "].iter().any(|word| contains(flow.resp, word));
             if irc { Found::Parse(State::Plain(Plain::new(Kind::Irc))) } else { Found::Unsure }
         }
         b'1' | b'2' | b'4' | b'5' => numbered(flow),

@@ -6,6 +6,8 @@
 
 use super::super::parser::{DatagramParser as _, Probe};
 use super::super::quic::QuicParser;
+use super::super::state::State;
+use super::super::tls::dtls::DtlsParser;
 use super::super::{Direction, dhcp, dns};
 use super::tcp::{contains, kerberos, ldap};
 use super::{Found, be16, be32, ber, starts};
@@ -45,10 +47,13 @@ fn by_signature(dir: Direction, b: &[u8], wire_len: u32) -> Found {
     let Some(first) = b.first() else { return Found::Unknown };
     let service = |ok: bool, service: Service| if ok { Found::Service(service) } else { Found::Unknown };
     if QuicParser::probe(dir, b) == Probe::Yes {
-        return Found::Quic;
+        return Found::Datagrams(State::Quic(QuicParser::default()));
+    }
+    if DtlsParser::probe(dir, b) == Probe::Yes {
+        return Found::Datagrams(State::Dtls(DtlsParser::default()));
     }
     let found = match first {
-        // DTLS: a handshake record of version 1.0 or 1.2 in the first epoch (RFC 6347).
+        // DTLS whose beginning was not seen or is cut: a handshake record of version 1.0 or 1.2 in the first epoch (RFC 6347).
         22 if matches!(be16(b, 1), Some(0xfeff | 0xfefd | 0x0100)) && be16(b, 3) == Some(0) => {
             let fits = be16(b, 11).is_some_and(|len| u32::from(len) + 13 <= wire_len);
             service(fits, Service::DTLS)

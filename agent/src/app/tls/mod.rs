@@ -77,9 +77,8 @@ struct Side {
 
 impl PrefixParser for TlsParser {
     const SERVICE: Service = Service::SSL;
-    // Hellos with post-quantum key shares and tickets fit into the first; chains of three certificates with key exchange
-    // and ticket into the second.
-    const WANTS: (usize, usize) = (4096, 12_288);
+    // Hellos with post-quantum key shares and tickets fit into the first, long chains of certificates into the second.
+    const WANTS: (usize, usize) = (4096, 16_384);
 
     fn probe(_: Direction, bytes: &[u8]) -> Probe {
         type Shape = fn(usize, u8) -> bool;
