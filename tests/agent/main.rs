@@ -8,6 +8,7 @@ mod support;
 mod capture;
 mod decode;
 mod determinism;
+mod filter;
 mod handshakes;
 #[cfg(target_os = "linux")]
 mod live;

@@ -6,6 +6,7 @@
 
 mod error;
 mod file;
+pub mod filter;
 mod pcap;
 mod pcapng;
 #[cfg(target_os = "linux")]
