@@ -10,3 +10,4 @@ pub mod input;
 pub mod modules;
 pub mod output;
 pub mod profile;
+pub mod program;

@@ -1,3 +1,7 @@
 //! `slips`: the collector's command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(slips::program::main(std::env::args_os().skip(1)))
+}

@@ -65,6 +65,18 @@ pub fn interfaces() -> Vec<String> {
     names
 }
 
+/// Addresses of this machine on the interface called `name` (on all of them for [`ANY`]), with the length of the network's
+/// prefix.
+#[must_use]
+pub fn addresses(name: &str) -> Vec<(std::net::IpAddr, u8)> {
+    pnet_datalink::interfaces()
+        .into_iter()
+        .filter(|i| i.name == name || name == ANY)
+        .flat_map(|i| i.ips)
+        .map(|network| (network.ip(), network.prefix()))
+        .collect()
+}
+
 /// An open capture.
 pub struct Interface {
     name: String,

@@ -56,6 +56,8 @@ pub struct Config {
     pub local_ti_folder: Option<PathBuf>,
     /// `[parameters] threads`: shards; 0 = number of cores.
     pub shards: usize,
+    /// Networks of a live interface: local unless `home_network` says otherwise. Not a key: the front of the program sets it.
+    pub interface_networks: Vec<Network>,
     /// Addresses of the machine itself on a live interface. Not a key: the front of the program sets it.
     pub own_addresses: Vec<std::net::IpAddr>,
     /// Where evidence goes besides the folder. Not a key: the front of the program sets it.
@@ -80,6 +82,7 @@ impl Default for Config {
             long_connection_threshold_s: 1500,
             local_ti_folder: None,
             shards: 0,
+            interface_networks: Vec::new(),
             own_addresses: Vec::new(),
             watch: crate::output::Watch::default(),
         }

@@ -118,7 +118,7 @@ impl Engine {
         let files = folder.has_files().then(|| Arc::clone(&folder));
         let shard = || {
             let pages = Pages::new(files.clone(), config.timeline_human_timestamp);
-            let site = Site::new(&config.home_networks, &config.own_addresses);
+            let site = Site::new(config);
             Shard::new(grid, Hooks::new(Arc::clone(&modules), config), site, pages)
         };
         let workers = Workers::start((0..shards).map(|_| shard()).collect(), Judge::new(grid, book, folder));

@@ -7,8 +7,12 @@
 pub mod argus;
 mod faults;
 pub mod lines;
+pub mod live;
+pub mod merge;
 pub mod note;
+mod open;
 mod order;
+pub mod packets;
 mod recent;
 mod stream;
 pub mod suricata;
@@ -22,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use faults::{Fault, Faults};
 pub use note::{Note, NoteBody};
+pub use open::open;
 use slips_agent::record::{AppRecord, ArpRecord, FlowRecord, Uid};
 
 use crate::output::InputTotals;

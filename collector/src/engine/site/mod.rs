@@ -17,7 +17,7 @@ use slips_agent::record::Mac;
 pub use generations::Generations;
 pub(crate) use stage::{Lanes, Stage};
 
-use crate::config::Network;
+use crate::config::{Config, Network};
 
 /// How a name became known.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -67,6 +67,7 @@ pub struct Site {
     gateway_mac: Option<Mac>,
     derived_local: Vec<Network>,
     home: Vec<Network>,
+    interface: Vec<Network>,
     own: Vec<IpAddr>,
 }
 
@@ -99,9 +100,9 @@ pub(crate) enum Update {
 }
 
 impl Site {
-    /// Nothing known but the configuration. `own`: addresses of the machine itself on a live interface.
+    /// Nothing known but the configuration.
     #[must_use]
-    pub fn new(home: &[Network], own: &[IpAddr]) -> Self {
+    pub fn new(config: &Config) -> Self {
         Self {
             names: Generations::new(MAX_NAMED),
             hosts: Generations::new(MAX_HOSTS),
@@ -109,8 +110,9 @@ impl Site {
             gateway: None,
             gateway_mac: None,
             derived_local: Vec::new(),
-            home: home.to_vec(),
-            own: own.to_vec(),
+            home: config.home_networks.clone(),
+            interface: config.interface_networks.clone(),
+            own: config.own_addresses.clone(),
         }
     }
 
@@ -162,11 +164,15 @@ impl Site {
         self.gateway_mac
     }
 
-    /// Networks of the site: `home_network` of the configuration, else derived from the traffic (the private range of the
-    /// first private source).
+    /// Networks of the site: `home_network` of the configuration, else those of the interface, else derived from the traffic
+    /// (the private range of the first private source).
     #[must_use]
     pub fn local_networks(&self) -> &[Network] {
-        if self.home.is_empty() { &self.derived_local } else { &self.home }
+        match (self.home.is_empty(), self.interface.is_empty()) {
+            (false, _) => &self.home,
+            (true, false) => &self.interface,
+            (true, true) => &self.derived_local,
+        }
     }
 
     /// Whether the address is inside the local networks.

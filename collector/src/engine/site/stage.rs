@@ -58,7 +58,7 @@ impl Stage {
             seq: 0,
             direction: config.direction,
             home: config.home_networks.clone(),
-            site: Site::new(&config.home_networks, &config.own_addresses),
+            site: Site::new(config),
             profiles: Generations::new(profiles),
             pairs: Generations::new(MAX_PAIRS),
             contacts: Generations::new(MAX_CONTACTS),

@@ -1,0 +1,164 @@
+//! From inputs to a folder and a summary.
+//!
+//! Everything that can be refused is refused before the folder is made. Ctrl-C ends like the end of the input: the folder is
+//! complete.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use slips_agent::capture::live;
+
+use super::args::{Analysis, Input};
+use super::console::Console;
+use super::story::{SHOWN, story};
+use super::{Failure, interrupted, say};
+use crate::config::{Config, Network};
+use crate::engine::{Engine, Refresh};
+use crate::input::live::Live;
+use crate::input::merge::Merged;
+use crate::input::packets::Packets;
+use crate::input::{self, Error as InputError, Job, Source};
+use crate::modules::Modules;
+use crate::output::{Folder, Summary};
+
+pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
+    // First, so that Ctrl-C while a large list is read is heard too.
+    let stop = interrupted()?;
+    let config = &mut analysis.config;
+    let console = Console::new(analysis.json, config.verbose);
+    config.watch = console.watch();
+    let modules = Modules::new(config).map_err(Failure::usage)?;
+    for (_, module) in modules.iter() {
+        module.notes().iter().for_each(|note| console.note(note));
+    }
+    let (sources, names) = open(&analysis.inputs, config)?;
+    let dir = dir(analysis.out.as_deref(), config.create_log_files)?;
+    if analysis.check {
+        for name in &names {
+            say(&format!("ready: {name}\n"));
+        }
+        return Ok(());
+    }
+    let folder = Folder::create(&dir, config).map_err(|error| Failure::usage(error.to_string()))?;
+    let folder = Arc::new(folder);
+    if config.verbose >= 3 {
+        for name in &names {
+            console.line(&format!("Reading {name}"));
+        }
+    }
+    let engine = Engine::with_modules(config, Arc::clone(&folder), Arc::new(modules));
+    let source: Box<dyn Source> = match <[_; 1]>::try_from(sources) {
+        Ok([source]) => source,
+        Err(sources) => Box::new(Merged::new(sources)),
+    };
+    let (read, summary) = feed(engine, source, &folder, &console, &stop, config)?;
+    console.done();
+    if analysis.json {
+        let text = serde_json::to_string(&summary).map_err(|e| Failure::run(e.to_string()))?;
+        say(&format!("{text}\n"));
+    } else {
+        let findings = folder.findings(SHOWN + 1);
+        say(&story(&summary, &findings, &names, config.create_log_files.then_some(dir.as_path())));
+    }
+    read.map_err(|error| Failure { text: error.to_string(), code: if error.usage { 2 } else { 1 } })
+}
+
+/// Reads to the end. What could not be read is told after the summary of what could.
+fn feed(
+    mut engine: Engine,
+    mut source: Box<dyn Source>,
+    folder: &Arc<Folder>,
+    console: &Console,
+    stop: &AtomicBool,
+    config: &Config,
+) -> Result<(Result<(), InputError>, Summary), Failure> {
+    let refresh = engine.refresh();
+    let every = Duration::from_secs(config.log_report_time_s);
+    let (running, ended) = channel::<()>();
+    let read = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            tick(&refresh, every, &ended);
+        });
+        let progress = |progress: input::Progress<'_>| {
+            console.progress(&progress);
+            if let Some(totals) = progress.totals {
+                folder.input(totals.clone());
+            }
+        };
+        let job = Job { stop, progress: &progress, say: &|text| console.note(text) };
+        let read = source.read(&mut engine, job);
+        drop(running);
+        read
+    });
+    if let Ok(totals) = &read {
+        folder.input(totals.clone());
+    }
+    let (summary, trouble) = engine.finish().map_err(|error| Failure::run(error.to_string()))?;
+    if let Some(error) = trouble {
+        console.done();
+        return Err(Failure::run(error.to_string()));
+    }
+    Ok((read.map(|_| ()), summary))
+}
+
+/// Asks for a refresh every `every` until the reading has ended.
+fn tick(refresh: &Refresh, every: Duration, ended: &std::sync::mpsc::Receiver<()>) {
+    while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+        refresh.ask();
+    }
+}
+
+/// Inputs that are open, with a name for people for each.
+type Opened = (Vec<Box<dyn Source>>, Vec<String>);
+
+fn open(inputs: &[Input], config: &mut Config) -> Result<Opened, Failure> {
+    let (mut sources, mut names) = (Vec::new(), Vec::new());
+    for input in inputs {
+        let refused = |error: InputError| Failure::usage(error.to_string());
+        let (name, source): (String, Box<dyn Source>) = match input {
+            Input::Packets(path) => (shown(path), Box::new(Packets::open(path).map_err(refused)?)),
+            Input::Interface(name) => {
+                let source = Live::open(name).map_err(refused)?;
+                for (addr, prefix) in live::addresses(name) {
+                    config.own_addresses.push(addr);
+                    config.interface_networks.extend(Network::new(addr, prefix));
+                }
+                (name.clone(), Box::new(source))
+            }
+            Input::Flows(path, format) => {
+                (shown(path), input::open(path, format.as_deref()).map_err(refused)?)
+            }
+        };
+        names.push(format!("{name} ({})", source.describe()));
+        sources.push(source);
+    }
+    Ok((sources, names))
+}
+
+fn shown(path: &Path) -> String {
+    if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+/// The folder to write to. One that holds something already is refused: two runs in one folder could not be told apart.
+fn dir(out: Option<&Path>, files: bool) -> Result<PathBuf, Failure> {
+    let Some(out) = out else {
+        return Ok(jiff::ZonedDateTime::now().strftime("%Y-%m-%d--%H:%M:%S").to_string().into());
+    };
+    let entries = std::fs::read_dir(out);
+    if let Err(error) = &entries
+        && error.kind() == std::io::ErrorKind::NotADirectory
+    {
+        return Err(Failure::usage(format!(
+            "{}: is a file, a folder to write to is expected",
+            out.display()
+        )));
+    }
+    if files && entries.is_ok_and(|entries| entries.count() > 0) {
+        let text = format!("{}: the folder is not empty, choose another one with -o", out.display());
+        return Err(Failure::usage(text));
+    }
+    Ok(out.to_owned())
+}

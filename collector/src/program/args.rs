@@ -1,0 +1,393 @@
+//! The flags of `slips`, and what they ask for.
+
+use std::path::{Path, PathBuf};
+
+use argh::FromArgs;
+use slips_agent::uplink::broker::Broker;
+
+use super::Failure;
+use crate::config::{Config, keys};
+
+/// Flags and commands that a wrong one is compared with.
+pub(super) const FLAGS: &[&str] = &[
+    "-r",
+    "--pcapfile",
+    "-i",
+    "--interface",
+    "-f",
+    "--filepath",
+    "-b",
+    "--nfdump",
+    "--format",
+    "-c",
+    "--config",
+    "-o",
+    "--output",
+    "-w",
+    "--width",
+    "-F",
+    "--pcapfilter",
+    "-v",
+    "--verbose",
+    "-e",
+    "--debug",
+    "-l",
+    "--nologfiles",
+    "--json",
+    "--check",
+    "--effective",
+    "--version",
+    "--help",
+    "serve",
+    "--broker",
+    "--insecure",
+    "--patience",
+];
+
+/// Looks at network traffic and tells which devices behave as if they were infected or attacking.
+#[derive(FromArgs, Debug)]
+pub(super) struct Args {
+    /// capture file to read: pcap or pcapng, also packed with gzip or zstd; - for standard input. May be given several times, like all inputs: they are read in the order of their traffic
+    #[argh(option, short = 'r')]
+    pcapfile: Vec<PathBuf>,
+    /// network interface to watch; any for all
+    #[argh(option, short = 'i')]
+    interface: Vec<String>,
+    /// file or folder with flows: Zeek logs, Suricata eve.json, Argus binetflow; - for standard input
+    #[argh(option, short = 'f')]
+    filepath: Vec<PathBuf>,
+    /// file or folder of nfdump (nfcapd)
+    #[argh(option, short = 'b')]
+    nfdump: Vec<PathBuf>,
+    /// format of the files given with -f, where it shall not be recognised: zeek, suricata, argus, nfdump
+    #[argh(option)]
+    format: Option<String>,
+    /// configuration; default slips.conf in the current folder if there is one, else the built-in values
+    #[argh(option, short = 'c')]
+    config: Option<PathBuf>,
+    /// folder to write to; default: date and time of the start
+    #[argh(option, short = 'o')]
+    output: Option<PathBuf>,
+    /// width of a time window in seconds, or only_one_tw
+    #[argh(option, short = 'w')]
+    width: Option<String>,
+    /// packets to look at, for example "tcp port 80"
+    #[argh(option, short = 'F')]
+    pcapfilter: Option<String>,
+    /// how much is told, 0 to 3; default 1
+    #[argh(option, short = 'v')]
+    verbose: Option<String>,
+    /// how much is told of the inside, 0 to 3; default 0
+    #[argh(option, short = 'e')]
+    debug: Option<String>,
+    /// write no files
+    #[argh(switch, short = 'l')]
+    nologfiles: bool,
+    /// the summary as one JSON object on standard output; everything else on standard error
+    #[argh(switch)]
+    json: bool,
+    /// say whether configuration, lists and inputs can be used, and touch nothing
+    #[argh(switch)]
+    check: bool,
+    /// print the configuration that would run, and end
+    #[argh(switch)]
+    effective: bool,
+    /// print the version, and end
+    #[argh(switch)]
+    pub(super) version: bool,
+    #[argh(subcommand)]
+    command: Option<Command>,
+}
+
+/// Other things the program does.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand)]
+enum Command {
+    Serve(Serve),
+}
+
+/// Analyses the reports of many sensors: one folder per site below the output folder. It begins with `slips [-c …] [-o …] serve`.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "serve")]
+struct Serve {
+    /// where the sensors report to: mqtt://[user:password@]host[:port]; default mqtt://localhost:1883
+    #[argh(option)]
+    broker: Option<String>,
+    /// allow an unencrypted connection to a broker on another machine
+    #[argh(switch)]
+    insecure: bool,
+    /// seconds that the broker may be out of reach at the start; default 30
+    #[argh(option)]
+    patience: Option<u64>,
+    /// configuration; default slips.conf in the current folder if there is one, else the built-in values
+    #[argh(option, short = 'c')]
+    config: Option<PathBuf>,
+    /// folder to write to; default sites
+    #[argh(option, short = 'o')]
+    output: Option<PathBuf>,
+    /// how much is told, 0 to 3; default 1
+    #[argh(option, short = 'v')]
+    verbose: Option<String>,
+}
+
+/// One input.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Input {
+    /// Packets of a file.
+    Packets(PathBuf),
+    /// Packets of an interface.
+    Interface(String),
+    /// Flows of a file or folder.
+    Flows(PathBuf, Option<String>),
+}
+
+/// What the program is to do.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Look at inputs.
+    Analyse(Analysis),
+    /// Print the configuration.
+    Effective(Config),
+    /// Take reports of sensors.
+    Serve {
+        /// Where from.
+        broker: Broker,
+        /// How long it may be out of reach at the start.
+        patience: std::time::Duration,
+        /// Where to.
+        out: PathBuf,
+        /// How.
+        config: Config,
+    },
+}
+
+/// Looking at inputs.
+#[derive(Debug)]
+pub(super) struct Analysis {
+    /// At least one.
+    pub inputs: Vec<Input>,
+    /// How.
+    pub config: Config,
+    /// Where to, if the user said so.
+    pub out: Option<PathBuf>,
+    /// Summary as JSON.
+    pub json: bool,
+    /// Only say whether it can be done.
+    pub check: bool,
+}
+
+/// Inputs that are read together.
+const MAX_INPUTS: usize = 64;
+
+impl Args {
+    /// Checks the flags against each other and the configuration. The second value holds sentences about values that were
+    /// changed to what is possible, and names that nothing has.
+    pub fn job(self) -> Result<(Job, Vec<String>), Failure> {
+        if let Some(Command::Serve(serve)) = self.command {
+            if self.interface.len() + self.pcapfile.len() + self.filepath.len() + self.nfdump.len() > 0 {
+                return Err(Failure::usage(
+                    "serve takes its input from sensors: leave out -r, -i, -f and -b",
+                ));
+            }
+            let (mut config, mut notes) = load(serve.config.or(self.config).as_deref())?;
+            set(
+                &mut config,
+                "parameters",
+                "verbose",
+                serve.verbose.or(self.verbose).as_deref(),
+                "-v",
+                &mut notes,
+            )?;
+            return Ok((
+                serve_job(
+                    serve.broker.as_deref(),
+                    serve.insecure,
+                    serve.patience,
+                    serve.output.or(self.output),
+                    config,
+                )?,
+                notes,
+            ));
+        }
+        let (mut config, mut notes) = load(self.config.as_deref())?;
+        for (key, value, flag) in [
+            ("time_window_width", &self.width, "-w"),
+            ("pcapfilter", &self.pcapfilter, "-F"),
+            ("verbose", &self.verbose, "-v"),
+            ("debug", &self.debug, "-e"),
+        ] {
+            set(&mut config, "parameters", key, value.as_deref(), flag, &mut notes)?;
+        }
+        config.create_log_files &= !self.nologfiles;
+        if self.effective {
+            return Ok((Job::Effective(config), notes));
+        }
+        if self.nologfiles && self.output.is_some() {
+            return Err(Failure::usage("-l writes no files, so -o has no use: leave one of them out"));
+        }
+        let inputs = inputs(self.pcapfile, self.interface, self.filepath, self.nfdump, self.format)?;
+        let (out, json, check) = (self.output, self.json, self.check);
+        Ok((Job::Analyse(Analysis { inputs, config, out, json, check }), notes))
+    }
+}
+
+fn inputs(
+    packets: Vec<PathBuf>,
+    interfaces: Vec<String>,
+    flows: Vec<PathBuf>,
+    nfdump: Vec<PathBuf>,
+    format: Option<String>,
+) -> Result<Vec<Input>, Failure> {
+    let files = packets.len() + flows.len() + nfdump.len();
+    let dashes = packets.iter().chain(&flows).chain(&nfdump).filter(|path| path.as_os_str() == "-").count();
+    if files == 0 && interfaces.is_empty() {
+        return Err(Failure::usage(
+            "no input: give a capture file with -r, an interface with -i, flows with -f or -b (see --help)",
+        ));
+    }
+    if files > 0 && !interfaces.is_empty() {
+        return Err(Failure::usage(
+            "an interface and files cannot be looked at together: leave out -i or the files",
+        ));
+    }
+    if interfaces.len() > 1 {
+        return Err(Failure::usage("only one interface can be watched; -i any watches all"));
+    }
+    if dashes > 1 {
+        return Err(Failure::usage("standard input (-) can be read only once"));
+    }
+    if files > MAX_INPUTS {
+        return Err(Failure::usage(format!(
+            "{files} inputs are too many to be read together (at most {MAX_INPUTS})"
+        )));
+    }
+    if format.is_some() && flows.is_empty() {
+        return Err(Failure::usage("--format says what the files of -f are, and there is no -f"));
+    }
+    let flows = flows.into_iter().map(|path| Input::Flows(path, format.clone()));
+    let nfdump = nfdump.into_iter().map(|path| Input::Flows(path, Some("nfdump".to_owned())));
+    let packets = packets.into_iter().map(Input::Packets);
+    Ok(packets.chain(interfaces.into_iter().map(Input::Interface)).chain(flows).chain(nfdump).collect())
+}
+
+fn serve_job(
+    broker: Option<&str>,
+    insecure: bool,
+    patience: Option<u64>,
+    out: Option<PathBuf>,
+    config: Config,
+) -> Result<Job, Failure> {
+    let broker = Broker::parse(broker.unwrap_or("mqtt://localhost:1883"))
+        .and_then(|broker| broker.allow(insecure).map(|()| broker))
+        .map_err(|e| Failure::usage(format!("--broker: {e}")))?;
+    let patience = std::time::Duration::from_secs(patience.unwrap_or(30));
+    Ok(Job::Serve { broker, patience, out: out.unwrap_or_else(|| "sites".into()), config })
+}
+
+/// The configuration of `path`; without one that of `slips.conf` in the current folder, without that the built-in one.
+fn load(path: Option<&Path>) -> Result<(Config, Vec<String>), Failure> {
+    let found = Path::new("slips.conf");
+    let path = path.or_else(|| found.exists().then_some(found));
+    let (config, mut notes) = match path {
+        Some(path) => Config::load(path).map_err(|error| Failure::usage(error.to_string()))?,
+        None => (Config::default(), Vec::new()),
+    };
+    notes.extend(crate::modules::catalog::unknown_names(&config));
+    Ok((config, notes))
+}
+
+/// A flag that stands for a key.
+fn set(
+    config: &mut Config,
+    section: &str,
+    key: &str,
+    value: Option<&str>,
+    flag: &str,
+    notes: &mut Vec<String>,
+) -> Result<(), Failure> {
+    let Some(value) = value else { return Ok(()) };
+    let key = keys::find(section, key).map_err(Failure::usage)?;
+    match (key.set)(config, value) {
+        Ok(None) => {}
+        Ok(Some(used)) => notes.push(format!("{flag} {value} is out of range, {used} is used")),
+        Err(expected) => return Err(Failure::usage(format!("{flag} {value}: expected {expected}"))),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(line: &str) -> Result<Job, String> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let args: Args = slips_agent::cli::parse("slips", &words, FLAGS).map_err(|early| early.text)?;
+        args.job().map(|(job, _)| job).map_err(|failure| failure.text)
+    }
+
+    fn analysis(line: &str) -> Analysis {
+        match job(line) {
+            Ok(Job::Analyse(analysis)) => analysis,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn flags_of_slips() {
+        let one = analysis("-r a.pcap -w 300 -v 2 -e 1 -l -F tcp");
+        assert_eq!(one.inputs, [Input::Packets("a.pcap".into())]);
+        assert_eq!((one.config.window_width_us, one.config.verbose, one.config.debug), (300_000_000, 2, 1));
+        assert_eq!((one.config.create_log_files, one.config.pcapfilter.as_str()), (false, "tcp"));
+        assert_eq!(analysis("-r a -w only_one_tw").config.window_width_us, u64::MAX);
+        let many = analysis("-r a -r - -f logs --format zeek -b nf -o out --json --check");
+        assert_eq!(
+            many.inputs,
+            [
+                Input::Packets("a".into()),
+                Input::Packets("-".into()),
+                Input::Flows("logs".into(), Some("zeek".to_owned())),
+                Input::Flows("nf".into(), Some("nfdump".to_owned())),
+            ]
+        );
+        assert!(many.json && many.check && many.out == Some("out".into()));
+        assert_eq!(analysis("-i any").inputs, [Input::Interface("any".to_owned())]);
+    }
+
+    #[test]
+    fn one_sentence_for_each_mistake() {
+        for (line, sentence) in [
+            ("", "no input: give a capture file with -r"),
+            ("--chekc", "unknown flag --chekc, did you mean --check?"),
+            ("-r", "-r needs a value, see --help"),
+            ("sevre", "unknown argument sevre, did you mean serve?"),
+            ("-r a -w soon", "-w soon: expected seconds or only_one_tw"),
+            ("-r a -v loud", "-v loud: expected a number from 0 to 3"),
+            ("-r a -i eth0", "an interface and files cannot be looked at together"),
+            ("-i a -i b", "only one interface"),
+            ("-r - -f -", "standard input (-) can be read only once"),
+            ("-r a --format zeek", "--format says what the files of -f are"),
+            ("-r a -l -o x", "-l writes no files"),
+            ("-r a serve", "serve takes its input from sensors"),
+            (
+                "-c /nowhere/slips.conf -r a",
+                "/nowhere/slips.conf: the configuration cannot be read: there is no such file",
+            ),
+            ("serve --broker ftp://x", "--broker: ftp:// is not supported"),
+            ("serve --broker mqtt://elsewhere", "mqtt:// is not encrypted"),
+        ] {
+            let error = job(line).unwrap_err();
+            assert!(error.contains(sentence), "{line}: {error}");
+            assert_eq!(error.trim_end().lines().count(), 1, "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn sensors_instead_of_inputs() {
+        let Ok(Job::Serve { patience, out, config, .. }) =
+            job("-o x serve --broker mqtt://b:1 --insecure --patience 3 -v 3")
+        else {
+            panic!()
+        };
+        assert_eq!((patience.as_secs(), out, config.verbose), (3, "x".into(), 3));
+    }
+}

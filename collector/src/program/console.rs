@@ -1,0 +1,112 @@
+//! What is told while it runs: evidence and alerts as they come, notes, and how far the reading is.
+//!
+//! Lines go to standard output, or to standard error when standard output is for JSON. The bar is for terminals only, and lines
+//! are written above it. A terminal that has gone stops nothing.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::input::Progress;
+use crate::output::{News, Watch, alert_text, evidence_text};
+
+/// See the head of the file.
+#[derive(Clone)]
+pub(super) struct Console {
+    /// Lines go to standard error.
+    quiet_output: bool,
+    verbose: u8,
+    bar: ProgressBar,
+    /// What evidence said, for alerts that list it.
+    told: Arc<Mutex<BTreeMap<u64, String>>>,
+}
+
+/// Evidence remembered for alerts.
+const MAX_TOLD: usize = 65_536;
+
+impl Console {
+    /// `json`: standard output is kept for JSON.
+    pub fn new(json: bool, verbose: u8) -> Self {
+        let bar =
+            if std::io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
+        bar.set_style(style("{spinner} {msg} packets or records, {bytes} ({bytes_per_sec})"));
+        Self { quiet_output: json, verbose, bar, told: Arc::default() }
+    }
+
+    /// One line.
+    pub fn line(&self, text: &str) {
+        self.bar.suspend(|| {
+            let _ = if self.quiet_output {
+                writeln!(std::io::stderr(), "{text}")
+            } else {
+                writeln!(std::io::stdout(), "{text}")
+            };
+        });
+    }
+
+    /// Something about the input or the program itself.
+    pub fn note(&self, text: &str) {
+        self.bar.suspend(|| super::complain(text));
+    }
+
+    /// What the reading has come to.
+    pub fn progress(&self, progress: &Progress<'_>) {
+        if let Some(total) =
+            progress.total_bytes.filter(|total| *total > 0 && self.bar.length() != Some(*total))
+        {
+            self.bar.set_length(total);
+            self.bar.set_style(style(
+                "{bar:30} {percent:>3} %  {msg} packets or records, {bytes} of {total_bytes} ({bytes_per_sec}, {eta} left)",
+            ));
+        }
+        self.bar.set_position(progress.done_bytes);
+        self.bar.set_message(progress.records.to_string());
+    }
+
+    /// The bar goes away.
+    pub fn done(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// Hears evidence and alerts.
+    pub fn watch(&self) -> Watch {
+        let console = self.clone();
+        Watch::new(move |news| console.hear(news))
+    }
+
+    fn hear(&self, news: News<'_>) {
+        match news {
+            News::Evidence(evidence) => {
+                let text = evidence_text(evidence);
+                if self.verbose >= 1 {
+                    self.line(&text);
+                }
+                if self.verbose >= 2 {
+                    let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                    told.insert(evidence.id, text);
+                    if told.len() > MAX_TOLD {
+                        told.pop_first();
+                    }
+                }
+            }
+            News::Grown(_) => {}
+            News::Alert(alert) => {
+                if self.verbose >= 1 {
+                    self.line(&alert_text(alert));
+                }
+                if self.verbose >= 2 {
+                    let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                    for text in alert.evidence.iter().filter_map(|id| told.get(id)) {
+                        self.line(&format!("    {text}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

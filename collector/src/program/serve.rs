@@ -1,0 +1,47 @@
+//! `slips serve`: the reports of many sensors.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use slips_agent::uplink::broker::Broker;
+
+use super::console::Console;
+use super::{Failure, interrupted};
+use crate::config::Config;
+use crate::fleet::{self, Fleet};
+
+pub(super) fn run(
+    broker: Broker,
+    patience: Duration,
+    out: PathBuf,
+    mut config: Config,
+) -> Result<(), Failure> {
+    let stop = interrupted()?;
+    let console = Console::new(false, config.verbose);
+    config.watch = console.watch();
+    let notes = console.clone();
+    let notify = Arc::new(move |text: &str| notes.note(text));
+    let failure = |f: fleet::Failure| if f.usage { Failure::usage(f.text) } else { Failure::run(f.text) };
+    let fleet = Fleet::open(fleet::Job { broker, out, config, patience, notify }).map_err(failure)?;
+    let outcome = fleet.run(&|| stop.load(Ordering::Relaxed)).map_err(failure)?;
+    let mut failed = Vec::new();
+    for site in &outcome.sites {
+        match &site.result {
+            Ok(summary) => console.line(&format!(
+                "{}: {} flows, {} alerts, {} findings, in {}/",
+                site.site,
+                summary.flows,
+                summary.alerts,
+                summary.evidence.values().sum::<u64>(),
+                site.folder.display(),
+            )),
+            Err(why) => failed.push(format!("{}: {why}", site.site)),
+        }
+    }
+    for (site, sensor, kind, count) in &outcome.nonsense {
+        console.note(&format!("{site}/{sensor}: {count} messages refused: {kind:?}"));
+    }
+    if failed.is_empty() { Ok(()) } else { Err(Failure::run(failed.join("; "))) }
+}
