@@ -19,6 +19,8 @@ use slips_agent::sensor::{Sensor, SensorConfig};
 
 use counting::allocations;
 
+mod features;
+
 mod counting {
     #![allow(unsafe_code, reason = "an allocator can only be replaced by unsafe code")]
 
@@ -27,11 +29,17 @@ mod counting {
 
     thread_local! {
         static COUNT: Cell<u64> = const { Cell::new(0) };
+        static BYTES: Cell<i64> = const { Cell::new(0) };
     }
 
     /// Allocations of this thread so far.
     pub fn allocations() -> u64 {
         COUNT.with(Cell::get)
+    }
+
+    /// Bytes that this thread has allocated and not freed.
+    pub fn bytes() -> i64 {
+        BYTES.with(Cell::get)
     }
 
     struct Counting;
@@ -40,20 +48,27 @@ mod counting {
         COUNT.with(|n| n.set(n.get() + 1));
     }
 
-    // SAFETY: every call is passed on unchanged to the system allocator, which keeps the contract; the counter is a
-    // thread-local cell without destructor and allocates nothing.
+    fn move_bytes(more: usize, less: usize) {
+        BYTES.with(|n| n.set(n.get() + more as i64 - less as i64));
+    }
+
+    // SAFETY: every call is passed on unchanged to the system allocator, which keeps the contract; the counters are
+    // thread-local cells without destructor and allocate nothing.
     unsafe impl GlobalAlloc for Counting {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             count();
+            move_bytes(layout.size(), 0);
             // SAFETY: the caller's promise is passed on.
             unsafe { System.alloc(layout) }
         }
         unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+            move_bytes(0, layout.size());
             // SAFETY: the caller's promise is passed on.
             unsafe { System.dealloc(ptr, layout) }
         }
         unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
             count();
+            move_bytes(new_size, layout.size());
             // SAFETY: the caller's promise is passed on.
             unsafe { System.realloc(ptr, layout, new_size) }
         }
