@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::record::{FlowRecord, proto};
 
 /// Which end of the flow the profile is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum Role {
     /// The originator.
+    #[default]
     Client,
     /// The responder.
     Server,
@@ -54,7 +55,7 @@ impl Protocol {
             Self::Tcp => "TCP",
             Self::Udp => "UDP",
             Self::Icmp => "ICMP",
-            Self::Icmpv6 => "IPV6-ICMP",
+            Self::Icmpv6 => "IPV6ICMP",
             Self::Other => "Other",
         }
     }

@@ -4,6 +4,7 @@
 //! `docs/output.md`. Never decides anything. Prevents: a reader that sees half a line, a folder that is readable by
 //! everyone, and a full disk that ends the analysis.
 
+pub mod features;
 mod file;
 mod findings;
 mod folder;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::features;
 use super::line::{proto_name, seconds};
 use crate::profile::Window;
 use crate::profile::letters::Letters;
@@ -10,8 +11,11 @@ use crate::profile::letters::Letters;
 #[must_use]
 pub fn window_text(window: &Window) -> String {
     let mut out = String::new();
+    let view = window.features.view();
+    features::addresses(view, &|_| None, &mut out);
     tuples(window, true, "OutTuples", &mut out);
     tuples(window, false, "InTuples", &mut out);
+    features::tables(view, &mut out);
     out
 }
 

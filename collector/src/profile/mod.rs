@@ -12,19 +12,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use slips_agent::record::{FlowRecord, Mac};
+use slips_agent::window::Features;
+pub use slips_agent::window::Role;
 
 use letters::{Letters, Tuple};
 use tuples::Tuples;
-
-/// Which end of a flow the profile is.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum Role {
-    /// It opened the flow.
-    #[default]
-    Client,
-    /// It was asked.
-    Server,
-}
 
 /// What is kept about one address.
 #[derive(Debug)]
@@ -72,6 +64,8 @@ pub struct Window {
     pub start_us: u64,
     /// End, exclusive; `u64::MAX` for a single window.
     pub end_us: u64,
+    /// What its flows add up to.
+    pub features: Features,
     /// Behavioural letters.
     pub tuples: Tuples,
 }
@@ -80,12 +74,13 @@ impl Window {
     /// Without traffic.
     #[must_use]
     pub fn new(index: i64, start_us: u64, end_us: u64) -> Self {
-        Self { index, start_us, end_us, tuples: Tuples::default() }
+        Self { index, start_us, end_us, features: Features::new(start_us), tuples: Tuples::default() }
     }
 
     /// Counts a final flow of which the profile is one end. Gives back the letters that grew; `None` when there are too many
     /// tuples.
     pub fn fold(&mut self, role: Role, flow: &FlowRecord) -> Option<&Letters> {
+        self.features.fold(role, flow);
         let letters = self.tuples.touch(tuple(role, flow))?;
         letters.add(flow.start_us, flow.duration_us, flow.payload_bytes());
         Some(letters)
