@@ -5,10 +5,12 @@
 //! source. Prevents: a bad line that costs more than itself, and a loss that nobody counted.
 
 pub mod argus;
+mod biflow;
 mod faults;
 pub mod lines;
 pub mod live;
 pub mod merge;
+pub mod nfdump;
 pub mod note;
 mod open;
 mod order;

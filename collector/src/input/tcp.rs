@@ -47,6 +47,8 @@ pub fn state(orig: Option<u8>, resp: Option<u8>, orig_pkts: u64, resp_pkts: u64)
             }
         }
         (true, false) if r(flag::RST) => ConnState::Rej,
+        // A refusal whose request was not seen.
+        (false, false) if orig_pkts == 0 && r(flag::RST) => ConnState::Rej,
         (false, true) if orig_pkts == 0 && r(flag::RST) => ConnState::Rstrh,
         (false, true) if orig_pkts == 0 && r(flag::FIN) => ConnState::Shr,
         _ => ConnState::Oth,
