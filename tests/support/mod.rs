@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 pub mod netns;
+pub mod path;
 
 use std::path::{Path, PathBuf};
 
