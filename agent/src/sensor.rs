@@ -251,7 +251,7 @@ impl Sensor {
         if let Some((bytes, wire_len)) = payload
             && !flow.handle.done
         {
-            let segment = Segment { offset: effect.tcp.offset, bytes, wire_len };
+            let segment = Segment { offset: effect.tcp.offset, bytes, wire_len, acked: effect.tcp.acked };
             let ctx = flow.context(seen.ts_us);
             self.inspector.segment(&mut flow.handle, &ctx, effect.dir, &segment, &mut self.ledger, sink);
         }

@@ -106,8 +106,8 @@ pub fn datagram(bytes: &[u8], room: &mut [u8], service: &mut Service, out: &mut 
         domain: text(options.domain),
         vendor_class: text(options.vendor_class),
         requested: options.requested,
-        // yiaddr of an answer; ciaddr when an address in use is confirmed (INFORM, renewal).
-        assigned: if reply { addr(bytes.get(16..20)).or_else(|| addr(bytes.get(12..16))) } else { None },
+        // yiaddr, which only an answer fills.
+        assigned: if reply { addr(bytes.get(16..20)) } else { None },
         server: options.server,
         router: options.router,
         lease_s: options.lease_s,

@@ -198,7 +198,7 @@ fn extended(text: &[u8]) -> Option<(Option<IpAddr>, u16)> {
 
 impl StreamParser for Ftp {
     fn take(&mut self, io: &mut Io<'_, '_>) -> Took {
-        let Some((text, used, cut)) = line(io.bytes, io.full) else { return Took::Need };
+        let Some((text, used, cut)) = line(io.bytes, io.full && !io.over) else { return Took::Need };
         let Some(skip) = self.skip.get_mut(io.dir as usize) else { return Took::Done };
         if *skip {
             *skip = cut;

@@ -36,6 +36,8 @@ pub struct Inspector {
     /// Copy of a waiting segment while it is read.
     pub(super) spill: Box<[u8]>,
     pub(super) expected: Expected,
+    /// The flow at hand has ended.
+    pub(super) over: bool,
     /// Below so many free bytes silent flows give way.
     low_bytes: usize,
 }
@@ -50,6 +52,7 @@ impl Inspector {
             room: vec![0; ROOM].into_boxed_slice(),
             spill: vec![0; arena::LARGEST].into_boxed_slice(),
             expected: Expected::default(),
+            over: false,
             low_bytes: config.buffer_bytes / 16,
         }
     }
@@ -102,7 +105,12 @@ impl Inspector {
         // A length that is shorter than the bytes is a contradiction: what was captured counts.
         let wire_len = seg.wire_len.max(u32::try_from(seg.bytes.len()).unwrap_or(u32::MAX));
         match seg.offset {
-            Some(offset) => self.tcp(handle, dir, offset, seg.bytes, wire_len, &mut out),
+            Some(offset) => {
+                self.acknowledged(handle, dir, seg.acked, &mut out);
+                if !handle.done {
+                    self.tcp(handle, dir, offset, seg.bytes, wire_len, &mut out);
+                }
+            }
             None => self.datagram(handle, dir, seg.bytes, wire_len, &mut out),
         }
     }

@@ -26,6 +26,7 @@ mod login;
 mod order;
 mod prefix;
 mod recognise;
+mod segments;
 mod slot;
 mod smtp;
 mod starttls;
@@ -34,6 +35,8 @@ mod store;
 mod stream;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod text_tests;
 
 pub use self::inspector::Inspector;
 use crate::record::{FiveTuple, Service, Uid};
@@ -101,6 +104,9 @@ pub struct Segment<'a> {
     pub bytes: &'a [u8],
     /// Length on the wire; larger than `bytes` when the capture cut the packet.
     pub wire_len: u32,
+    /// Place in the *other* direction's stream up to which this segment acknowledges, 0 if it does not. Bytes before it
+    /// that were not seen will not be sent again.
+    pub acked: u64,
 }
 
 /// What the flow table keeps for a flow on behalf of the inspector: opaque, small, copied freely.

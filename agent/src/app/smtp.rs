@@ -82,6 +82,16 @@ impl Smtp {
         first
     }
 
+    /// When a chunk is complete its reply is awaited.
+    fn chunk_end(&mut self) {
+        if let Mode::Chunk { last } = self.mode
+            && self.left == 0
+        {
+            self.mode = Mode::Commands;
+            self.expect(if last { Command::Dot } else { Command::Other });
+        }
+    }
+
     fn report(&mut self, io: &mut Io<'_, '_>, auth_failed: bool, tls: bool) {
         let Io { store, scratch, out, .. } = &mut *io;
         let mut scratch = scratch.reborrow();
@@ -131,11 +141,14 @@ impl Smtp {
                 // A size that is no number, or far too large, is refused by servers.
                 Some(size) if size < 1 << 40 => {
                     self.left = size;
-                    self.mode = if size > 0 { Mode::Chunk { last } } else { Mode::Commands };
+                    self.mode = Mode::Chunk { last };
+                    self.active = true;
+                    self.chunk_end();
+                    return None;
                 }
                 _ => io.out.malformed(),
             }
-            if last && size.is_some() { Command::Dot } else { Command::Other }
+            Command::Other
         } else if is(b"AUTH") {
             Command::Auth
         } else if is(b"STARTTLS") {
@@ -159,12 +172,10 @@ impl Smtp {
         if let Mode::Chunk { .. } = self.mode {
             let n = usize::try_from(self.left).map_or(io.bytes.len(), |left| left.min(io.bytes.len()));
             self.left -= n as u64;
-            if self.left == 0 {
-                self.mode = Mode::Commands;
-            }
+            self.chunk_end();
             return Took::Bytes(n);
         }
-        let Some((text, used, cut)) = line(io.bytes, io.full) else { return Took::Need };
+        let Some((text, used, cut)) = line(io.bytes, io.full && !io.over) else { return Took::Need };
         if self.skip[0] {
             self.skip[0] = cut;
             return Took::Bytes(used);
@@ -191,7 +202,7 @@ impl Smtp {
     }
 
     fn heard_server(&mut self, io: &mut Io<'_, '_>) -> Took {
-        let Some((text, used, cut)) = line(io.bytes, io.full) else { return Took::Need };
+        let Some((text, used, cut)) = line(io.bytes, io.full && !io.over) else { return Took::Need };
         if self.skip[1] {
             self.skip[1] = cut;
             return Took::Bytes(used);
@@ -273,14 +284,15 @@ impl StreamParser for Smtp {
             }
             (Direction::Orig, Mode::Chunk { .. }) if missed <= self.left => {
                 self.left -= missed;
-                if self.left == 0 {
-                    self.mode = Mode::Commands;
-                }
+                self.chunk_end();
                 Took::Need
             }
+            // Lost commands or replies: what follows still tells, but no longer which reply answers which command.
             _ => {
-                self.over(io);
-                Took::Done
+                self.mode = Mode::Commands;
+                self.left = 0;
+                self.waiting = 0;
+                Took::Need
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Protocols of which the service is reported and nothing else, but which may turn into TLS: POP3, IMAP, IRC, XMPP,
-//! PostgreSQL, MySQL, RDP.
+//! PostgreSQL, MySQL, RDP; and SOCKS, behind which any protocol may begin.
 //!
 //! Enters: both directions. Leaves: the service, and the place from which the flow is TLS, so that its certificate is read
 //! like any other. Gives up after [`LINES`] lines or messages: whoever has not asked for TLS by then will not.
@@ -22,6 +22,7 @@ pub enum Kind {
     Postgres,
     Mysql,
     Rdp,
+    Socks,
 }
 
 impl Kind {
@@ -34,6 +35,7 @@ impl Kind {
             Self::Postgres => Service::POSTGRESQL,
             Self::Mysql => Service::MYSQL,
             Self::Rdp => Service::RDP,
+            Self::Socks => Service::SOCKS,
         }
     }
 }
@@ -57,7 +59,7 @@ impl Plain {
 
     /// One line of a text protocol.
     fn line(&mut self, io: &mut Io<'_, '_>) -> Took {
-        let Some((text, used, cut)) = line(io.bytes, io.full) else { return Took::Need };
+        let Some((text, used, cut)) = line(io.bytes, io.full && !io.over) else { return Took::Need };
         let side = io.dir as usize;
         let (Some(skip), Some(lines)) = (self.skip.get_mut(side), self.lines.get_mut(side)) else {
             return Took::Done;
@@ -95,6 +97,7 @@ impl Plain {
                             }),
                     };
                 if agreed {
+                    io.confirm(self.kind.service());
                     return Took::Handover(used);
                 }
                 if self.kind == Kind::Irc && far > 1 || self.kind != Kind::Irc {
@@ -108,6 +111,12 @@ impl Plain {
     /// XMPP is XML without lines: whatever is at hand.
     fn xml(&mut self, io: &mut Io<'_, '_>) -> Took {
         let side = io.dir as usize;
+        // Up to the last whole tag.
+        let whole = match memchr::memrchr(b'>', io.bytes) {
+            Some(end) => end + 1,
+            None if io.full => io.bytes.len(),
+            None => return Took::Need,
+        };
         let Some(calls) = self.lines.get_mut(side) else { return Took::Done };
         *calls = calls.saturating_add(1);
         let calls = *calls;
@@ -122,13 +131,12 @@ impl Plain {
                     let rest = io.bytes.get(at..).unwrap_or(&[]);
                     return match memchr::memchr(b'>', rest) {
                         Some(end) => Took::Handover(at + end + 1),
-                        None if io.full => Took::Done,
-                        None => Took::Need,
+                        None => Took::Done,
                     };
                 }
             }
         }
-        if calls >= LINES { Took::Done } else { Took::Bytes(io.bytes.len()) }
+        if calls >= LINES { Took::Done } else { Took::Bytes(whole) }
     }
 
     fn postgres(&mut self, io: &mut Io<'_, '_>) -> Took {
@@ -216,6 +224,53 @@ impl Plain {
             }
         }
     }
+
+    /// SOCKS 4 and 5 (RFC 1928, 1929): messages in turn, the last one of the server ends it.
+    fn socks(&mut self, io: &mut Io<'_, '_>) -> Took {
+        let side = io.dir as usize;
+        let Some(step) = self.lines.get(side).copied() else { return Took::Done };
+        let b = io.bytes;
+        let at = |i: usize| b.get(i).copied().map(usize::from);
+        // Length of an address at `i`, its kind in front.
+        let address = |i: usize| match at(i)? {
+            1 => Some(1 + 4),
+            3 => Some(2 + at(i + 1)?),
+            4 => Some(1 + 16),
+            _ => None,
+        };
+        let (len, last) = match (io.dir, at(0), step) {
+            (_, None, _) => return Took::Need,
+            (Direction::Orig, Some(4), 0) => {
+                // User name, and a host name if the address is 0.0.0.x (SOCKS 4a), each ended by NUL.
+                let nul =
+                    |from: usize| b.get(from..).and_then(|r| memchr::memchr(0, r)).map(|n| from + n + 1);
+                let named = b.get(4..7) == Some(&[0, 0, 0]) && at(7) != Some(0);
+                let end = nul(8);
+                (if named { end.and_then(nul) } else { end }, false)
+            }
+            (Direction::Resp, Some(0), 0) => (Some(8), at(1) == Some(90)),
+            (Direction::Orig, Some(5), 0) => (at(1).map(|n| 2 + n), false),
+            (Direction::Resp, Some(5), 0) => (Some(2), false),
+            // User name and password, when the server has asked for them.
+            (Direction::Orig, Some(1), 1) => {
+                (at(1).and_then(|user| Some(2 + user + 1 + at(2 + user)?)), false)
+            }
+            (Direction::Resp, Some(1), 1) => (Some(2), false),
+            (Direction::Orig, Some(5), _) => (address(3).map(|a| 3 + a + 2), false),
+            (Direction::Resp, Some(5), _) => (address(3).map(|a| 3 + a + 2), at(1) == Some(0)),
+            _ => return Took::Done,
+        };
+        let Some(len) = len.filter(|len| *len <= b.len()) else {
+            return if io.full { Took::Done } else { Took::Need };
+        };
+        if io.dir == Direction::Resp {
+            io.confirm(Service::SOCKS);
+        }
+        if let Some(step) = self.lines.get_mut(side) {
+            *step += 1;
+        }
+        if last { Took::Handover(len) } else { Took::Bytes(len) }
+    }
 }
 
 impl StreamParser for Plain {
@@ -226,6 +281,7 @@ impl StreamParser for Plain {
             Kind::Postgres => self.postgres(io),
             Kind::Mysql => self.mysql(io),
             Kind::Rdp => self.rdp(io),
+            Kind::Socks => self.socks(io),
         }
     }
 

@@ -43,6 +43,8 @@ pub struct Io<'a, 's> {
     pub bytes: &'a [u8],
     /// Nothing can be added to `bytes`: the parser has to take something, understood or not.
     pub full: bool,
+    /// The flow has ended: an incomplete line stays one.
+    pub over: bool,
     /// What it remembers of the flow.
     pub store: Store<'a>,
     /// The store cannot grow: the parser has to do with it.

@@ -53,6 +53,8 @@ pub struct Play {
     pub handle: Handle,
     pub ctx: FlowContext,
     pub heard: Heard,
+    /// What the next segments acknowledge.
+    pub acked: u64,
     next: [u64; 2],
 }
 
@@ -79,13 +81,14 @@ impl Play {
             handle: Handle::default(),
             ctx: FlowContext { uid: Uid(7), tuple, now_us: 1_000_000 },
             heard: Heard::default(),
+            acked: 0,
             next: [0; 2],
         }
     }
 
     pub fn at(&mut self, dir: Direction, offset: Option<u64>, bytes: &[u8], wire_len: usize) -> &mut Self {
         self.ctx.now_us += 1000;
-        let seg = Segment { offset, bytes, wire_len: wire_len as u32 };
+        let seg = Segment { offset, bytes, wire_len: wire_len as u32, acked: self.acked };
         let mut ledger = self.heard.ledger;
         self.inspector.segment(&mut self.handle, &self.ctx, dir, &seg, &mut ledger, &mut self.heard);
         self.heard.ledger = ledger;
@@ -195,6 +198,20 @@ fn a_lost_segment_is_waited_for_two_seconds_only() {
     play.at(Direction::Orig, Some(GET.len() as u64), b"\r\n", 2);
     assert_eq!(play.heard.records.len(), 1);
     play.end();
+}
+
+#[test]
+fn what_was_acknowledged_is_not_waited_for() {
+    let mut play = Play::tcp(80);
+    let body = b"POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n";
+    play.orig(body);
+    let end = body.len() as u64 + 1000;
+    play.at(Direction::Orig, Some(end), GET, GET.len());
+    assert_eq!(play.heard.records.len(), 0);
+    play.acked = end + GET.len() as u64;
+    play.resp(OK).resp(OK);
+    play.end();
+    assert_eq!((http(&play, 0).request_body_len, http(&play, 1).method.as_ref()), (1000, "GET"));
 }
 
 #[test]

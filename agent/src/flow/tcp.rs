@@ -166,6 +166,8 @@ pub struct Outcome {
     pub active: bool,
     /// Position of the payload in the stream, 0 = first byte after the SYN; `None` without payload worth reading.
     pub offset: Option<u64>,
+    /// Position in the other end's stream up to which the segment acknowledges; 0 without an acknowledgement.
+    pub acked: u64,
     /// A connection attempt starts.
     pub attempt: bool,
     /// Both ends are through: the flow ends after the close delay.
@@ -380,6 +382,7 @@ impl Connection {
         if seg.payload_len > 0 && !rst && !below {
             let at = if syn { rel.wrapping_add(1) } else { rel };
             out.offset = Some(at.saturating_sub(1));
+            out.acked = rel_ack.saturating_sub(1);
             self.payload(dir, at, seg);
         }
         self.check_end(dir, &mut out);

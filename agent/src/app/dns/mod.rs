@@ -6,22 +6,21 @@
 //! in the flow's store; a flow without waiting queries holds no memory.
 
 mod answer;
+mod flow;
 mod message;
 #[cfg(test)]
 mod tests;
 
+pub use self::flow::Stream;
 use heapless::Vec;
 
 use self::message::{HEADER, Header};
 use super::Direction;
-use super::inspector::{Inspector, at};
 use super::recognise::{be16, be32};
 use super::record::{App, Dns, MAX_TEXT};
 use super::scratch::Scratch;
-use super::state::State;
 use super::store::Store;
-use super::stream::{Io, Out, StreamParser, Took};
-use super::{Handle, drive};
+use super::stream::Out;
 use crate::record::{FiveTuple, Service};
 
 /// More questions than this are not DNS (Zeek's limit too).
@@ -34,14 +33,6 @@ const FIXED: usize = 17;
 /// Marks a slot in which queries over UDP wait.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Pending {}
-
-/// DNS over TCP: each message has its length in front.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Stream {
-    /// Rest of a message that is too long to be kept, per direction.
-    skip: [u32; 2],
-    confirmed: bool,
-}
 
 /// Whether bytes can be a DNS message: known operation, reserved bit zero, counts that fit, a first name that can be read.
 pub fn plausible(bytes: &[u8]) -> bool {
@@ -59,6 +50,36 @@ pub fn plausible(bytes: &[u8]) -> bool {
         Some(end) if header.questions > 0 => message::type_and_class(bytes, end).is_some(),
         Some(end) => message::fixed(bytes, end).is_some(),
         None => header.questions == 0 && records == 0,
+    }
+}
+
+/// Whether a datagram is a DNS query beyond doubt, wherever it goes: one question of the Internet class for a name of
+/// printable characters, at most an EDNS record behind it, and nothing else.
+pub fn certain(bytes: &[u8], wire_len: u32) -> bool {
+    let Some(header) = Header::read(bytes) else { return false };
+    let query = header.flags & 0xfe4f == 0;
+    let counts =
+        (header.questions, header.answers, header.authorities) == (1, 0, 0) && header.additional <= 1;
+    if !query || !counts || bytes.len() as u64 != u64::from(wire_len) {
+        return false;
+    }
+    let (mut labels, mut printable) = (0, true);
+    let end = message::walk(bytes, HEADER, |label| {
+        labels += 1;
+        printable &= label.iter().all(u8::is_ascii_graphic);
+    });
+    let Some(end) = end.filter(|_| labels > 0 && printable) else { return false };
+    if message::type_and_class(bytes, end).is_none_or(|(qtype, class)| qtype == 0 || class != 1) {
+        return false;
+    }
+    match header.additional {
+        0 => end + 4 == bytes.len(),
+        // The root name and type OPT.
+        _ => {
+            bytes.get(end + 4) == Some(&0)
+                && message::fixed(bytes, end + 5)
+                    .is_some_and(|rr| rr.rtype == answer::rtype::OPT && rr.data + rr.len == bytes.len())
+        }
     }
 }
 
@@ -253,12 +274,11 @@ impl<'a> Message<'a, '_, '_> {
             .find(|(_, w)| answers_it(w) && same(w))
             .or_else(|| waiting().find(|(_, w)| answers_it(w)));
 
-        let (answers, left_out, first_owner, counted) = match end {
+        let (answers, left_out, first_owner, counted, whole) = match end {
             Some(end) => self_answers(self.bytes, header, end, self.kind, &mut self.scratch),
-            None => (Vec::new(), 0, None, false),
+            None => (Vec::new(), 0, None, false, false),
         };
-        let whole = end.is_some() && usize::from(header.answers) <= MAX_RECORDS;
-        if !whole {
+        if end.is_none() || !whole {
             self.out.malformed();
         }
         let now_us = self.out.now_us;
@@ -308,13 +328,11 @@ impl<'a> Message<'a, '_, '_> {
     }
 }
 
-/// More answers than this in one message are only counted.
-const MAX_RECORDS: usize = 4096;
-
 type Answers<'a> =
-    (Vec<super::record::Answer<&'a str>, { super::record::MAX_ANSWERS }>, u16, Option<usize>, bool);
+    (Vec<super::record::Answer<&'a str>, { super::record::MAX_ANSWERS }>, u16, Option<usize>, bool, bool);
 
-/// The answer section: answers, how many were left out, place of the first owner, and whether any record counts.
+/// The answer section: answers, how many were left out, place of the first owner, whether any record counts, and whether
+/// all that the header promises are there.
 fn self_answers<'a>(
     bytes: &'a [u8],
     header: Header,
@@ -324,8 +342,8 @@ fn self_answers<'a>(
 ) -> Answers<'a> {
     let mut answers = Vec::new();
     let (mut left_out, mut first, mut counted) = (0_u16, None, false);
-    let mut place = at;
-    for _ in 0..usize::from(header.answers).min(MAX_RECORDS) {
+    let (mut place, mut read) = (at, 0);
+    while read < header.answers {
         let Some(end) = message::walk(bytes, place, |_| {}) else { break };
         let Some(rr) = message::fixed(bytes, end) else { break };
         if answer::counts(rr.rtype) {
@@ -338,8 +356,9 @@ fn self_answers<'a>(
             let _ = answers.push(a);
         }
         place = rr.data + rr.len;
+        read += 1;
     }
-    (answers, left_out, first, counted)
+    (answers, left_out, first, counted, read == header.answers)
 }
 
 /// Name at a place; a NetBIOS name in clear.
@@ -367,67 +386,6 @@ fn owner<'a>(bytes: &'a [u8], place: usize, kind: Service, scratch: &mut Scratch
     }
 }
 
-impl StreamParser for Stream {
-    fn limit(&self) -> usize {
-        super::arena::LARGEST
-    }
-
-    fn take(&mut self, io: &mut Io<'_, '_>) -> Took {
-        let Some(skip) = self.skip.get_mut(io.dir as usize) else { return Took::NotMine };
-        if *skip > 0 {
-            let n = io.bytes.len().min(*skip as usize);
-            *skip -= n as u32;
-            return Took::Bytes(n);
-        }
-        let Some(len) = be16(io.bytes, 0).map(usize::from) else { return Took::Need };
-        let whole = io.bytes.get(2..2 + len);
-        if whole.is_none() && !io.full {
-            return Took::Need;
-        }
-        // Longer than can be kept: its head is read, its tail skipped.
-        let bytes = whole.or_else(|| io.bytes.get(2..)).unwrap_or(&[]);
-        if len < HEADER || (!self.confirmed && !plausible(bytes)) {
-            io.out.malformed();
-            over(&mut io.store, &mut *io.out);
-            return Took::NotMine;
-        }
-        self.confirmed = true;
-        io.confirm(Service::DNS);
-        let (dir, store_final) = (io.dir, io.store_final);
-        let kind = kind(&io.out.tuple);
-        let message = Message {
-            bytes,
-            dir,
-            kind,
-            store: io.store.reborrow(),
-            store_final,
-            scratch: io.scratch.reborrow(),
-            out: &mut *io.out,
-        };
-        if !message.read() {
-            return Took::StoreFull;
-        }
-        let taken = 2 + bytes.len();
-        *skip = (2 + len - taken) as u32;
-        Took::Bytes(taken)
-    }
-
-    fn gap(&mut self, io: &mut Io<'_, '_>, missed: u64) -> Took {
-        let Some(skip) = self.skip.get_mut(io.dir as usize) else { return Took::NotMine };
-        // Inside a message that is skipped anyway the gap does not matter.
-        if missed <= u64::from(*skip) && io.bytes.is_empty() {
-            *skip -= missed as u32;
-            return Took::Need;
-        }
-        over(&mut io.store, &mut *io.out);
-        Took::Done
-    }
-
-    fn over(&mut self, io: &mut Io<'_, '_>) {
-        over(&mut io.store, &mut *io.out);
-    }
-}
-
 /// Reports every waiting query as unanswered.
 fn over(store: &mut Store<'_>, out: &mut Out<'_>) {
     let kind = kind(&out.tuple);
@@ -437,52 +395,4 @@ fn over(store: &mut Store<'_>, out: &mut Out<'_>) {
         }
     }
     store.clear();
-}
-
-impl Inspector {
-    /// One datagram of a DNS flow.
-    pub(super) fn dns(&mut self, handle: &mut Handle, dir: Direction, bytes: &[u8], out: &mut Out<'_>) {
-        if !plausible(bytes) {
-            out.malformed();
-            return;
-        }
-        // mDNS, LLMNR and NetBIOS are "dns" in Zeek's conn.log; the record tells them apart.
-        handle.service = Service::DNS;
-        let reply = Header::read(bytes).is_some_and(Header::is_reply);
-        let slot = if reply { at(*handle) } else { self.take_slot(handle, out) };
-        if !reply && slot.is_none() {
-            // A query that nobody can remember: its reply will be reported alone.
-            return;
-        }
-        let kind = kind(&out.tuple);
-        let mut store_final = false;
-        loop {
-            let Self { slots, arena, room, .. } = self;
-            let (mut none, mut empty) = (0, [0; 0]);
-            let store = match slot.and_then(|at| slots.get_mut(at)) {
-                Some(slot) => {
-                    slot.state = State::Dns(Pending {});
-                    slot.service = handle.service;
-                    Store::new(arena.bytes_mut(slot.store.block), &mut slot.store.len)
-                }
-                None => Store::new(&mut empty, &mut none),
-            };
-            let message = Message { bytes, dir, kind, store, store_final, scratch: Scratch::new(room), out };
-            if message.read() {
-                break;
-            }
-            store_final = !slot.and_then(|at| slots.get_mut(at)).is_some_and(|s| drive::grow(s, arena));
-        }
-        if let Some(at) = slot
-            && self.slots.get(at).is_some_and(|s| s.store.len == 0)
-        {
-            self.release(at, handle);
-        }
-    }
-
-    /// The flow has ended: queries that still wait.
-    pub(super) fn dns_over(&mut self, at: u16, out: &mut Out<'_>) {
-        let Some(slot) = self.slots.get_mut(at) else { return };
-        over(&mut Store::new(self.arena.bytes_mut(slot.store.block), &mut slot.store.len), out);
-    }
 }

@@ -75,7 +75,8 @@ const fn token(c: u8) -> bool {
 
 /// Whether the first bytes of a client are an HTTP/1 request.
 pub fn request_probe(bytes: &[u8]) -> Probe {
-    let start = bytes.iter().take(4).take_while(|c| matches!(c, b'\r' | b'\n')).count();
+    // Empty lines, and the byte of a keep-alive probe when the beginning was not seen.
+    let start = bytes.iter().take(4).take_while(|c| matches!(c, b'\r' | b'\n' | 0)).count();
     let bytes = bytes.get(start..).unwrap_or(&[]);
     let len = bytes.iter().take(METHOD + 1).take_while(|c| token(**c)).count();
     let method = bytes.get(..len).unwrap_or(&[]);
@@ -166,7 +167,7 @@ pub enum Field {
     ContentLength,
     TransferEncoding,
     ContentType,
-    Upgrade,
+    ContentEncoding,
 }
 
 /// Name and value of a header field; `None` if the line has no colon.
@@ -177,11 +178,11 @@ pub fn field(line: &[u8]) -> Option<(Field, &[u8])> {
     let field = match name.len() {
         4 if is(b"host") => Field::Host,
         7 if is(b"referer") => Field::Referer,
-        7 if is(b"upgrade") => Field::Upgrade,
         10 if is(b"user-agent") => Field::UserAgent,
         12 if is(b"content-type") => Field::ContentType,
         13 if is(b"authorization") => Field::Authorization,
         14 if is(b"content-length") => Field::ContentLength,
+        16 if is(b"content-encoding") => Field::ContentEncoding,
         17 if is(b"transfer-encoding") => Field::TransferEncoding,
         19 if is(b"proxy-authorization") => Field::Authorization,
         _ => Field::Other,

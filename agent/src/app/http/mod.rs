@@ -8,6 +8,7 @@
 //!
 //! [`record::Http`]: super::record::Http
 
+mod framing;
 mod header;
 mod pending;
 mod sniff;
@@ -16,64 +17,11 @@ mod tests;
 
 pub use self::header::request_probe;
 
+use self::framing::{At, Half};
 use self::header::{Field, Version};
 use super::Direction;
 use super::stream::{Io, StreamParser, Took, line};
 use crate::record::Service;
-
-/// Where a direction stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum At {
-    /// Before a request or status line.
-    #[default]
-    Start,
-    Headers,
-    /// A body of `left` more bytes.
-    Body,
-    /// A body that ends with the connection.
-    ToEnd,
-    ChunkSize,
-    /// A chunk of `left` more bytes.
-    Chunk,
-    ChunkEnd,
-    Trailer,
-    /// Nothing that could be read.
-    Dead,
-}
-
-/// One direction.
-#[derive(Clone, Copy, Debug, Default)]
-struct Half {
-    at: At,
-    /// Bytes of the body or chunk still to come.
-    left: u64,
-    /// Bytes of the body so far.
-    body: u64,
-    /// Content-Length.
-    length: Option<u64>,
-    chunked: bool,
-    /// A transfer coding other than chunked: the body ends with the connection.
-    coded: bool,
-    /// Field of the last header line, for lines that continue it.
-    last: Field,
-    /// The rest of a line that was too long is passed over.
-    skip_line: bool,
-}
-
-impl Half {
-    /// Ready for the next message.
-    fn restart(&mut self) {
-        *self = Self::default();
-    }
-
-    /// Takes up to `available` bytes of the body.
-    fn eat(&mut self, available: usize) -> usize {
-        let n = usize::try_from(self.left).map_or(available, |left| left.min(available));
-        self.left -= n as u64;
-        self.body = self.body.saturating_add(n as u64);
-        n
-    }
-}
 
 /// State of a connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,6 +37,8 @@ pub struct Http {
     /// Response at hand: version and status; 0 between responses.
     version: Version,
     status: u16,
+    /// When it began.
+    since_us: u64,
     confirmed: bool,
 }
 
@@ -124,38 +74,30 @@ impl StreamParser for Http {
     }
 
     fn gap(&mut self, io: &mut Io<'_, '_>, missed: u64) -> Took {
-        let (half, is_orig) = match io.dir {
-            Direction::Orig => (&mut self.orig, true),
-            Direction::Resp => (&mut self.resp, false),
-        };
-        match half.at {
-            // The gap lies within the body: the framing survives it.
-            At::Body | At::Chunk if missed < half.left || (missed == half.left && half.at == At::Chunk) => {
-                half.left -= missed;
-                half.body = half.body.saturating_add(missed);
-                if half.left == 0 {
-                    half.at = At::ChunkEnd;
-                }
+        let is_orig = io.dir == Direction::Orig;
+        if self.half(is_orig).in_body() {
+            // First bytes of a body that were kept to find its type.
+            self.body(io, io.bytes, io.bytes.len() as u64);
+            let half = self.half(is_orig);
+            if half.at == At::ToEnd || missed <= half.left {
+                // The gap lies within the body: the framing survives it.
+                self.body(io, &[], missed);
+                return Took::Need;
             }
-            At::Body if missed == half.left => {
-                half.body = half.body.saturating_add(missed);
-                half.left = 0;
-                if is_orig {
-                    self.request_done(io);
-                } else {
+        }
+        match self.half(is_orig).at {
+            At::Dead => {}
+            _ if is_orig => {
+                self.orig.at = At::Dead;
+                self.open = false;
+            }
+            _ => {
+                // What was read of the response counts; later ones cannot be matched.
+                if self.status != 0 {
                     self.response_done(io);
                 }
-            }
-            At::ToEnd => half.body = half.body.saturating_add(missed),
-            At::Dead => {}
-            _ => {
-                half.at = At::Dead;
-                if is_orig {
-                    self.open = false;
-                } else {
-                    // Nothing can be matched any more.
-                    self.flush(io);
-                }
+                self.resp.at = At::Dead;
+                self.flush(io);
             }
         }
         if self.orig.at == At::Dead && self.resp.at == At::Dead { self.finish(io) } else { Took::Need }
@@ -185,59 +127,48 @@ impl Http {
     }
 
     fn request(&mut self, io: &mut Io<'_, '_>, rest: &[u8]) -> Step {
-        let half = &mut self.orig;
-        match half.at {
-            At::Body => {
-                let n = half.eat(rest.len());
-                if half.left == 0 {
-                    self.request_done(io);
-                }
-                Step::Took(n)
-            }
-            At::Chunk => {
-                let n = half.eat(rest.len());
-                if half.left == 0 {
-                    half.at = At::ChunkEnd;
-                }
-                Step::Took(n)
-            }
-            At::ToEnd | At::Dead => Step::Took(rest.len()),
+        match self.orig.at {
+            At::Body | At::Chunk | At::ToEnd => Step::Took(self.body(io, rest, rest.len() as u64)),
+            At::Dead => Step::Took(rest.len()),
             _ => self.line_of(io, rest),
         }
     }
 
     fn response(&mut self, io: &mut Io<'_, '_>, rest: &[u8]) -> Step {
-        let half = &mut self.resp;
-        match half.at {
-            At::Body | At::Chunk | At::ToEnd if half.body == 0 => {
-                let head = usize::try_from(half.left).map_or(rest.len(), |left| left.min(rest.len()));
-                let head = if half.at == At::ToEnd { rest } else { rest.get(..head).unwrap_or(rest) };
-                pending::set_type_by_body(&mut io.store, head);
-            }
-            _ => {}
-        }
-        match half.at {
-            At::Body => {
-                let n = half.eat(rest.len());
-                if half.left == 0 {
-                    self.response_done(io);
+        match self.resp.at {
+            At::Body | At::Chunk | At::ToEnd => {
+                // The type of a body cannot be hidden by sending it in small pieces.
+                let half = &self.resp;
+                let more = half.at == At::ToEnd || half.left > rest.len() as u64;
+                if half.body == 0 && more && rest.len() < sniff::ENOUGH && !io.full && !half.packed {
+                    return Step::Need;
                 }
-                Step::Took(n)
-            }
-            At::Chunk => {
-                let n = half.eat(rest.len());
-                if half.left == 0 {
-                    half.at = At::ChunkEnd;
-                }
-                Step::Took(n)
-            }
-            At::ToEnd => {
-                half.body = half.body.saturating_add(rest.len() as u64);
-                Step::Took(rest.len())
+                Step::Took(self.body(io, rest, rest.len() as u64))
             }
             At::Dead => Step::Took(rest.len()),
             _ => self.line_of(io, rest),
         }
+    }
+
+    /// `count` bytes of a body have passed; `bytes` are those that were seen. Returns how many belong to it.
+    fn body(&mut self, io: &mut Io<'_, '_>, bytes: &[u8], count: u64) -> usize {
+        let is_orig = io.dir == Direction::Orig;
+        let half = if is_orig { &mut self.orig } else { &mut self.resp };
+        let first = half.body == 0 && !half.packed && !is_orig;
+        let n = half.eat(count);
+        let complete = half.complete();
+        let n = usize::try_from(n).unwrap_or(usize::MAX);
+        if first {
+            pending::set_type_by_body(&mut io.store, bytes.get(..n).unwrap_or(bytes));
+        }
+        if complete {
+            if is_orig {
+                self.request_done(io);
+            } else {
+                self.response_done(io);
+            }
+        }
+        n
     }
 
     /// Everything that comes in lines.
@@ -249,12 +180,16 @@ impl Http {
             half.skip_line = end.is_none();
             return Step::Took(end.map_or(rest.len(), |at| at + 1));
         }
+        if half.at == At::Start && is_orig && rest.first() == Some(&0) {
+            return Step::Took(1);
+        }
         // A body without any framing, or a server that answers something else, never has to end a line.
         if half.at == At::Start && !is_orig {
             let expects_09 = pending::head_is_09(&io.store);
             if expects_09 && !rest.starts_with(b"HTTP/") {
                 half.at = At::ToEnd;
                 self.version = Version::V09;
+                self.since_us = io.out.now_us;
                 self.confirm(io);
                 return Step::Took(0);
             }
@@ -263,7 +198,7 @@ impl Http {
                 return self.not_http(io, rest.len());
             }
         }
-        let full = io.full && rest.len() == io.bytes.len();
+        let full = io.full && !io.over && rest.len() == io.bytes.len();
         let Some((text, used, cut)) = line(rest, full) else { return Step::Need };
         match half.at {
             At::Start if text.is_empty() => Step::Took(used),
@@ -376,6 +311,7 @@ impl Http {
         self.resp.skip_line = cut;
         self.version = version;
         self.status = status;
+        self.since_us = io.out.now_us;
         self.confirm(io);
         Step::Took(used)
     }
@@ -402,7 +338,10 @@ impl Http {
                 half.chunked = header::chunked(value);
                 half.coded = !half.chunked && !value.eq_ignore_ascii_case(b"identity");
             }
-            Field::Other | Field::TransferEncoding | Field::Upgrade => {}
+            Field::ContentEncoding => {
+                half.packed = !value.is_empty() && !value.eq_ignore_ascii_case(b"identity")
+            }
+            Field::Other | Field::TransferEncoding => {}
             _ if folded && half.last != Field::ContentType => {}
             Field::ContentType if is_orig => {}
             _ if is_orig && !self.open => {}

@@ -8,8 +8,9 @@ use super::super::recognise::{be16, be32};
 use super::super::record::{self, App};
 use super::super::store::{Pieces, Store};
 use super::super::stream::Io;
+use super::framing::At;
 use super::header::{self, Field, RequestLine, Version};
-use super::{At, Http, sniff};
+use super::{Http, sniff};
 
 /// Tags of the store. A request is `REQUEST`, `METHOD`, `TARGET` and then its fields, up to the next `REQUEST`.
 const REQUEST: u8 = 1;
@@ -83,7 +84,7 @@ pub fn set_field(store: &mut Store<'_>, field: Field, value: &[u8], store_final:
             }
             true
         }
-        Field::Other | Field::ContentLength | Field::TransferEncoding | Field::Upgrade => true,
+        Field::Other | Field::ContentLength | Field::TransferEncoding | Field::ContentEncoding => true,
     }
 }
 
@@ -286,7 +287,7 @@ impl Http {
                 status_msg: scratch.copy(reason),
                 resp_mime: scratch.copy(kind),
             };
-            out.app(request.ts_us.unwrap_or(out.now_us), App::Http(record));
+            out.app(request.ts_us.unwrap_or(self.since_us), App::Http(record));
         }
         if unfinished {
             self.open = false;

@@ -3,6 +3,9 @@
 //! Enters: the first bytes of a response body. Leaves: the type, where the bytes have a signature that cannot be mistaken:
 //! what a server calls its malware does not matter. Names as Zeek gives them.
 
+/// Bytes that tell the type of a body if any do.
+pub const ENOUGH: usize = 16;
+
 /// Signatures at the start of a body.
 const STARTS: [(&[u8], &str); 28] = [
     (b"MZ", "application/x-dosexec"),

@@ -110,6 +110,7 @@ fn by_originator(flow: &Flow<'_>) -> Found {
             }
         }
         // DNP3: start word, length, control (IEEE 1815).
+        0x05 if b.get(1) == Some(&0x64) && b.len() < 3 => Found::Unsure,
         0x05 if b.get(1) == Some(&0x64) => service(b.get(2).is_some_and(|len| *len >= 5), Service::DNP3),
         // DCE/RPC version 5.0, bind, little-endian (C706).
         0x05 if b.get(1) == Some(&0) => {
@@ -133,14 +134,16 @@ fn by_originator(flow: &Flow<'_>) -> Found {
         }
         0x13 => of(starts(b, b"\x13BitTorrent protocol"), Found::Service(Service::BITTORRENT)),
         // LDAP message: SEQUENCE, message id, bind, search, modify … (RFC 4511).
+        0x30 if !ldap(b) && b.len() < 12 => Found::Unsure,
         0x30 => service(ldap(b), Service::LDAP),
         b'<' => {
             let found = Found::Parse(State::Plain(Plain::new(Kind::Xmpp)));
             match starts(b, b"<?xml") {
-                Probe::Yes if b.len() < 128 && !contains(b, b"<stream:") => Found::Unsure,
                 Probe::Yes if contains(b, b"<stream:stream") => found,
+                Probe::Yes if b.len() < 256 => Found::Unsure,
                 Probe::Yes => Found::Unknown,
-                _ => of(starts(b, b"<stream:stream"), found),
+                Probe::Unsure => Found::Unsure,
+                Probe::No => of(starts(b, b"<stream:stream"), found),
             }
         }
         b'A'..=b'Z' => text_request(b),
@@ -153,8 +156,7 @@ fn zero_first(b: &[u8]) -> Found {
     if b.len() < 8 {
         return Found::Unsure;
     }
-    // SMB behind a session header: 0xFF/0xFE/0xFD 'S' 'M' 'B' (MS-SMB, MS-SMB2).
-    if b.get(5..8) == Some(b"SMB") && b.get(4).is_some_and(|k| matches!(k, 0xfd..=0xff)) {
+    if smb(b) {
         return Found::Service(Service::SMB);
     }
     let len = be32(b, 0).unwrap_or(0);
@@ -164,16 +166,23 @@ fn zero_first(b: &[u8]) -> Found {
             Found::Parse(State::Plain(Plain::new(Kind::Postgres)))
         }
         Some(0x0003_0000) if len < 10_000 && contains(b, b"user\0") => Found::Service(Service::POSTGRESQL),
+        Some(0x0003_0000) if len < 1024 && b.len() < len as usize => Found::Unsure,
         // Kerberos: length, then an application tag and version 5 (RFC 4120).
         Some(_) if kerberos(b.get(4..).unwrap_or(&[])) => Found::Service(Service::KRB),
+        Some(_) if b.len() < 20 && b.get(4).is_some_and(|t| matches!(t, 0x6a | 0x6c)) => Found::Unsure,
         _ => Found::Unknown,
     }
+}
+
+/// SMB behind a session header: 0xFF/0xFE/0xFD 'S' 'M' 'B' (MS-SMB, MS-SMB2).
+fn smb(b: &[u8]) -> bool {
+    b.first() == Some(&0) && b.get(4).is_some_and(|k| matches!(k, 0xfd..=0xff)) && b.get(5..8) == Some(b"SMB")
 }
 
 /// Requests of text protocols other than HTTP that show their name in the first line.
 fn text_request(b: &[u8]) -> Found {
     let Some((line, ..)) = line(b, b.len() >= 1024) else {
-        return if b.iter().all(|c| c.is_ascii_graphic() || *c == b' ') {
+        return if b.iter().all(|c| c.is_ascii_graphic() || matches!(c, b' ' | b'\t' | b'\r')) {
             Found::Unsure
         } else {
             Found::Unknown
@@ -260,11 +269,14 @@ fn numbered(flow: &Flow<'_>) -> Found {
     if flow.orig.len() < 5 && (flow.orig_open || flow.resp_open) { Found::Unsure } else { Found::Unknown }
 }
 
-/// Servers that speak first, in bytes.
+/// Servers that speak first, in bytes; and SMB whose beginning was not seen.
 fn by_responder(flow: &Flow<'_>) -> Found {
     let b = flow.resp;
     if b.is_empty() {
         return Found::Unknown;
+    }
+    if smb(b) {
+        return Found::Service(Service::SMB);
     }
     let rfb = starts(b, b"RFB 003.00");
     if rfb != Probe::No {
@@ -273,6 +285,9 @@ fn by_responder(flow: &Flow<'_>) -> Found {
     // MySQL: 3 bytes of length, sequence 0, protocol 10, version text (MySQL internals, HandshakeV10).
     if b.get(3) == Some(&0) && b.get(4) == Some(&10) {
         let version = b.get(5..).unwrap_or(&[]);
+        if version.is_empty() {
+            return Found::Unsure;
+        }
         let text = version.iter().take_while(|c| **c != 0).take(64);
         let plausible =
             text.clone().all(u8::is_ascii_graphic) && version.first().is_some_and(u8::is_ascii_digit);
@@ -305,38 +320,40 @@ fn telnet(flow: &Flow<'_>) -> Found {
 /// Short signatures: request and reply have to agree.
 fn both_ways(flow: &Flow<'_>) -> Found {
     let (o, r) = (flow.orig, flow.resp);
-    let decide = |request: bool, reply: Option<bool>, service: Service| match (request, reply) {
-        (true, Some(true)) => Found::Service(service),
+    let decide = |request: bool, reply: Option<bool>, found: Found| match (request, reply) {
+        (true, Some(true)) => found,
         (true, None) => Found::Unsure,
         _ => Found::Unknown,
     };
-    let answered = |check: bool| (!r.is_empty()).then_some(check);
+    let socks = Found::Parse(State::Plain(Plain::new(Kind::Socks)));
+    let answered = |check: bool, need: usize| (r.len() >= need).then_some(check);
     match o.first() {
         // SOCKS 5: methods; method (RFC 1928). SOCKS 4: connect or bind; granted or not.
         Some(5) => {
             let methods = o.get(1).map_or(0, |n| usize::from(*n));
-            let request = o.len() >= 2 && (1..=16).contains(&methods) && o.len() >= 2 + methods;
+            if o.len() < 2 + methods && r.is_empty() && methods <= 16 {
+                return Found::Unsure;
+            }
+            let request = (1..=16).contains(&methods) && o.len() >= 2 + methods;
             let reply = r.first() == Some(&5) && r.get(1).is_some_and(|m| *m < 10 || *m == 0xff);
-            decide(request, answered(reply), Service::SOCKS)
+            decide(request, answered(reply, 2), socks)
         }
         Some(4) => {
             let request = o.len() >= 9 && matches!(o.get(1), Some(1 | 2)) && o.contains(&0);
-            decide(
-                request,
-                answered(r.first() == Some(&0) && matches!(r.get(1), Some(90..=93))),
-                Service::SOCKS,
-            )
+            decide(request, answered(r.first() == Some(&0) && matches!(r.get(1), Some(90..=93)), 2), socks)
         }
         // Redis: an array of bulk strings; any RESP reply.
+        Some(b'*') if o.len() < 8 && r.is_empty() => Found::Unsure,
         Some(b'*') => {
             let request = line(o, false).is_some_and(|(l, n, _)| {
                 l.get(1..).is_some_and(|d| !d.is_empty() && d.iter().all(u8::is_ascii_digit))
                     && o.get(n) == Some(&b'$')
             });
             let reply = r.first().is_some_and(|c| matches!(c, b'+' | b'-' | b':' | b'$' | b'*' | b'%'));
-            decide(request, answered(reply), Service::REDIS)
+            decide(request, answered(reply, 1), Found::Service(Service::REDIS))
         }
         // Modbus: transaction, protocol 0, length, unit, function; the reply repeats transaction and function.
+        Some(_) if o.len() < 8 && r.is_empty() && be16(o, 2).unwrap_or(0) == 0 => Found::Unsure,
         Some(_) if o.len() >= 8 && be16(o, 2) == Some(0) => {
             let len = be16(o, 4).unwrap_or(0);
             let request = (2..=254).contains(&len) && o.get(7).is_some_and(|f| (1..=127).contains(f));
@@ -344,7 +361,7 @@ fn both_ways(flow: &Flow<'_>) -> Found {
                 && be16(r, 2) == Some(0)
                 && o.get(7).zip(r.get(7)).is_some_and(|(a, b)| *a == b & 0x7f);
             let reply = if r.len() >= 8 { Some(same) } else { None };
-            decide(request, reply, Service::MODBUS)
+            decide(request, reply, Found::Service(Service::MODBUS))
         }
         _ => Found::Unknown,
     }
@@ -362,6 +379,8 @@ fn dns_stream(flow: &Flow<'_>) -> Found {
     }
     if len >= 12 && dns::plausible(message) {
         Found::Parse(State::DnsStream(dns::Stream::default()))
+    } else if message.len() < usize::from(len.min(300)) {
+        Found::Unsure
     } else {
         Found::Unknown
     }

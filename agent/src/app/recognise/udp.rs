@@ -74,6 +74,8 @@ fn by_signature(dir: Direction, b: &[u8], wire_len: u32) -> Found {
         _ => Found::Unknown,
     };
     match found {
+        // A query that fills its datagram to the last byte is one on any port.
+        Found::Unknown if dns::certain(b, wire_len) => Found::Dns,
         Found::Unknown => service(sip(b), Service::SIP),
         found => found,
     }
