@@ -474,6 +474,55 @@ fn tunnels_open_one_level() {
     }
 }
 
+/// UDP from one port to another.
+fn udp_between(source: u16, destination: u16, payload: &[u8]) -> Vec<u8> {
+    let mut datagram = udp_to(destination, payload);
+    datagram[..2].copy_from_slice(&source.to_be_bytes());
+    datagram
+}
+
+#[test]
+fn tunnels_over_udp_that_little_but_their_port_tells() {
+    let v4 = ipv4(17, &udp(b"abc"));
+    let v6 = ipv6(17, &udp(b"abc"));
+    let teredo_address = {
+        let mut p = ipv6(17, &udp(b"abc"));
+        p[8..12].copy_from_slice(&[0x20, 0x01, 0, 0]);
+        p
+    };
+    let with = |head: &str, inside: &[u8]| [&hex(head)[..], inside].concat();
+    let in_udp = |source, destination, payload: &[u8]| ipv4(17, &udp_between(source, destination, payload));
+    for (kind, outer) in [
+        (TunnelKind::Gtp, in_udp(2152, 2152, &with("30ff 001f 00000001", &v4))),
+        (TunnelKind::Gtp, in_udp(2152, 9, &with("34ff 0027 00000001 0000 00 85 01000000", &v6))),
+        (TunnelKind::Ayiya, in_udp(9, 5072, &with(&format!("4452 1129 00000000 {}", "00".repeat(36)), &v6))),
+        (TunnelKind::Teredo, in_udp(3544, 9, &v6)),
+        (
+            TunnelKind::Teredo,
+            in_udp(9, 3544, &with("0001 00 00 0000000000000000 00 0000 0000 00000000", &v6)),
+        ),
+        (TunnelKind::Teredo, in_udp(1000, 1001, &teredo_address)),
+    ] {
+        let (_, ip) = ip_of(LinkType::RawIp, &outer);
+        let inner = tunnel(&ip).unwrap_or_else(|| panic!("{kind:?} {outer:02x?}"));
+        assert_eq!((inner.kind, inner.link, inner.kind.over_udp()), (kind, LinkType::RawIp, true));
+        assert_eq!(udp_of(inner.link, inner.bytes).payload, b"abc", "{kind:?}");
+    }
+    for none in [
+        // An echo of GTP, another version, extensions without end.
+        in_udp(2152, 2152, &with("3001 0000 00000001", &v4)),
+        in_udp(2152, 2152, &with("50ff 001f 00000001", &v4)),
+        in_udp(2152, 2152, &with("34ff 0027 00000001 0000 00 85 00000000", &v4)),
+        in_udp(2152, 2152, &with(&format!("34ff 0027 00000001 0000 00 85 {}", "01000085".repeat(20)), &v4)),
+        // Not a whole packet; no Teredo address and not its port.
+        in_udp(9, 3544, &[&v6[..], &[0; 4]].concat()),
+        in_udp(1000, 1001, &v6),
+        in_udp(9, 5072, &with(&format!("4452 0029 00000000 {}", "00".repeat(36)), &v6)),
+    ] {
+        assert!(tunnel(&ip_of(LinkType::RawIp, &none).1).is_none(), "{none:02x?}");
+    }
+}
+
 #[test]
 fn every_reason_has_its_own_number_and_name() {
     for (i, reason) in Drop::ALL.into_iter().enumerate() {
