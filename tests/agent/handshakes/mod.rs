@@ -4,6 +4,7 @@
 mod dtls;
 mod facts;
 mod ja4;
+mod ndpi;
 mod ssh;
 mod suricata;
 mod zeek;
@@ -47,4 +48,19 @@ fn records(path: &Path) -> Vec<(Ends, App<Box<str>>)> {
 fn handshakes(path: &Path) -> Vec<(Ends, Tls<Box<str>>)> {
     let tls = |(ends, app)| if let App::Tls(tls) = app { Some((ends, tls)) } else { None };
     records(path).into_iter().filter_map(tls).collect()
+}
+
+#[test]
+fn own_web_capture() {
+    let found = handshakes(&crate::support::own_data().join("web.pcap"));
+    let [(_, tls12), (_, tls13)] = &found[..] else { panic!("{} handshakes", found.len()) };
+    assert_eq!((&*tls12.server_name, tls12.version, tls12.established), ("shop.home.test", 0x0303, true));
+    assert_eq!((&*tls13.server_name, tls13.version, tls13.established), ("new.home.test", 0x0304, true));
+    let [cert] = &tls12.certs[..] else { panic!("{} certificates", tls12.certs.len()) };
+    assert_eq!(
+        (&*cert.subject, &*cert.san, cert.self_signed),
+        ("O=Shop,CN=shop.home.test", "shop.home.test", true)
+    );
+    assert!(tls13.certs.is_empty(), "encrypted");
+    assert_eq!((tls12.ja3, &tls12.ja4), (tls13.ja3, &tls13.ja4), "the same client");
 }
