@@ -35,7 +35,7 @@ fn flows(path: &Path) -> Vec<FlowRecord> {
     let mut flows = Flows(Vec::new());
     let stop = AtomicBool::new(false);
     let job = Job { stop: &stop, progress: &|_| (), say: &|_| () };
-    open(path, None).unwrap().read(&mut flows, job).unwrap();
+    open(path, &slips::input::Wish::default()).unwrap().read(&mut flows, job).unwrap();
     flows.0
 }
 

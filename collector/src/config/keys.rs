@@ -26,6 +26,17 @@ const ONE_WINDOW: &str = "only_one_tw";
 /// All keys, grouped by section.
 pub const KEYS: &[Key] = &[
     Key {
+        section: "timestamp",
+        name: "format",
+        help: "How times are written in Argus' flow records, as for strptime (%Y/%m/%d %H:%M:%S.%f); empty: detected.",
+        set: |c, text| {
+            let text = text.trim_matches(['\'', '"']);
+            c.timestamp_format = (!text.is_empty()).then(|| text.to_owned());
+            Ok(None)
+        },
+        show: |c| c.timestamp_format.clone().unwrap_or_default(),
+    },
+    Key {
         section: "parameters",
         name: "time_window_width",
         help: "Width of a time window in seconds; only_one_tw for a single window that never ends.",

@@ -60,6 +60,8 @@ pub struct Config {
     pub interface_networks: Vec<Network>,
     /// Addresses of the machine itself on a live interface. Not a key: the front of the program sets it.
     pub own_addresses: Vec<std::net::IpAddr>,
+    /// `[timestamp] format`: how the times of Argus' flow records are written, as for strptime; `None` = detected.
+    pub timestamp_format: Option<String>,
     /// Where evidence goes besides the folder. Not a key: the front of the program sets it.
     pub watch: crate::output::Watch,
 }
@@ -82,6 +84,7 @@ impl Default for Config {
             long_connection_threshold_s: 1500,
             local_ti_folder: None,
             shards: 0,
+            timestamp_format: None,
             interface_networks: Vec::new(),
             own_addresses: Vec::new(),
             watch: crate::output::Watch::default(),

@@ -16,6 +16,7 @@ mod open;
 mod order;
 pub mod packets;
 mod recent;
+mod sequence;
 mod stream;
 pub mod suricata;
 mod tally;
@@ -28,7 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use faults::{Fault, Faults};
 pub use note::{Note, NoteBody};
-pub use open::open;
+pub use open::{Format, Wish, open};
 use slips_agent::record::{AppRecord, ArpRecord, FlowRecord, Uid};
 
 use crate::output::InputTotals;

@@ -1,9 +1,11 @@
-//! Packets of a capture file: the agent's reader and sensor, in this process.
+//! Packets of capture files: the agent's reader and sensor, in this process.
 //!
-//! Enters: pcap or pcapng, also packed, from a file or standard input. Leaves: the records that an agent would report of the
+//! Enters: pcap or pcapng, also packed, from a file, a folder of them or standard input. The files of a folder are the pieces
+//! of one capture, in the order of their first packets: flows go on from one to the next. Leaves: the records that an agent would report of the
 //! same packets. A file that was cut is read up to the cut and said so; a damaged one too, and that is a failure.
 
-use std::path::Path;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 
 use slips_agent::capture::{Error as CaptureError, Reader};
 use slips_agent::record::Record as Borrowed;
@@ -24,6 +26,9 @@ const CUT: &str = "files_cut";
 /// A capture that is open.
 pub struct Packets {
     reader: Reader,
+    later: VecDeque<PathBuf>,
+    describe: String,
+    total_bytes: Option<u64>,
 }
 
 impl Packets {
@@ -32,12 +37,92 @@ impl Packets {
     /// # Errors
     /// What is there instead of a capture.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Reader::open(path).map(|reader| Self { reader }).map_err(|error| {
+        if path.is_dir() {
+            return Self::folder(path);
+        }
+        Reader::open(path).map(Self::of).map_err(|error| {
             let place =
                 if path.as_os_str() == "-" { "standard input".into() } else { path.display().to_string() };
             said(&place, &error, true)
         })
     }
+
+    /// A capture that is read from a stream.
+    ///
+    /// # Errors
+    /// What is there instead of a capture.
+    pub fn over(stream: super::stream::Stream) -> Result<Self, Error> {
+        let name = stream.name.clone();
+        Reader::from_reader(&name, Box::new(stream)).map(Self::of).map_err(|error| said(&name, &error, true))
+    }
+
+    fn of(reader: Reader) -> Self {
+        let total_bytes = reader.size();
+        Self { reader, later: VecDeque::new(), describe: "capture file".to_owned(), total_bytes }
+    }
+
+    /// The captures of a folder.
+    fn folder(folder: &Path) -> Result<Self, Error> {
+        let place = folder.display().to_string();
+        let entries = std::fs::read_dir(folder).map_err(|e| {
+            Error::new(&place, format!("the folder cannot be read: {}", crate::output::reason(&e)))
+        })?;
+        let mut files: Vec<(u64, PathBuf)> = Vec::new();
+        for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
+            let Ok(mut stream) = super::stream::Stream::open(&path) else { continue };
+            if !is_capture(stream.peek(4)) {
+                continue;
+            }
+            // A capture without packets has no place in time and nothing to say.
+            let first = Reader::open(&path).ok().and_then(|mut r| Some(r.next_packet().ok()??.ts_us));
+            files.push((first.unwrap_or_default(), path));
+        }
+        files.sort();
+        let total_bytes =
+            files.iter().filter_map(|(_, path)| std::fs::metadata(path).ok()).map(|m| m.len()).sum();
+        let count = files.len();
+        let mut later: VecDeque<PathBuf> = files.into_iter().map(|(_, path)| path).collect();
+        let Some(first) = later.pop_front() else {
+            return Err(Error::new(&place, "the folder holds no capture file (pcap or pcapng)"));
+        };
+        let reader = Reader::open(&first).map_err(|e| said(&first.display().to_string(), &e, true))?;
+        let describe = format!("folder with {count} capture file{}", if count == 1 { "" } else { "s" });
+        Ok(Self { reader, later, describe, total_bytes: Some(total_bytes) })
+    }
+}
+
+impl Packets {
+    /// Opens the next file of a folder; `false` when there is none.
+    fn next_file(&mut self, losses: &mut crate::output::Losses, job: Job<'_>) -> bool {
+        while let Some(next) = self.later.pop_front() {
+            match Reader::open(&next) {
+                Ok(reader) => {
+                    self.reader = reader;
+                    return true;
+                }
+                Err(error) => {
+                    (job.say)(&said(&next.display().to_string(), &error, false).to_string());
+                    *losses.entry("files_left_out".to_owned()).or_default() += 1;
+                }
+            }
+        }
+        false
+    }
+}
+
+/// Whether a file that begins so (unpacked) is a capture: pcap in both byte orders and resolutions, or pcapng.
+#[must_use]
+pub fn is_capture(first: &[u8]) -> bool {
+    const MAGICS: [[u8; 4]; 7] = [
+        [0xa1, 0xb2, 0xc3, 0xd4],
+        [0xd4, 0xc3, 0xb2, 0xa1],
+        [0xa1, 0xb2, 0x3c, 0x4d],
+        [0x4d, 0x3c, 0xb2, 0xa1],
+        [0xa1, 0xb2, 0xcd, 0x34],
+        [0x34, 0xcd, 0xb2, 0xa1],
+        [0x0a, 0x0d, 0x0d, 0x0a],
+    ];
+    first.first_chunk::<4>().is_some_and(|magic| MAGICS.contains(magic))
 }
 
 /// The words of the agent about a capture, with the place in front.
@@ -49,7 +134,7 @@ pub(super) fn said(place: &str, error: &CaptureError, usage: bool) -> Error {
 
 impl Source for Packets {
     fn describe(&self) -> String {
-        "capture file".to_owned()
+        self.describe.clone()
     }
 
     fn read(&mut self, intake: &mut dyn Intake, job: Job<'_>) -> Result<InputTotals, Error> {
@@ -57,52 +142,72 @@ impl Source for Packets {
             Sensor::new(&SensorConfig { hash_seed: seed(), ..SensorConfig::for_capacity(FLOWS) });
         let mut sink = |record: Borrowed<'_>| intake.take(record.into());
         let mut result = Ok(());
-        while !job.stopped() {
-            match self.reader.next_packet() {
+        // What the files before this one told.
+        let (mut done_before, mut dropped_before) = (0u64, 0u64);
+        let mut losses = crate::output::Losses::new();
+        let mut packets = 0u64;
+        let mut ended = false;
+        while !ended && !job.stopped() {
+            let end = match self.reader.next_packet() {
                 Ok(Some(frame)) => {
-                    sensor.packet(frame.ts_us, frame.link, frame.bytes, frame.wire_len, &mut sink)
+                    sensor.packet(frame.ts_us, frame.link, frame.bytes, frame.wire_len, &mut sink);
+                    packets += 1;
+                    None
                 }
-                Ok(None) => break,
-                Err(error) => {
-                    result = Err(error);
-                    break;
+                Ok(None) => Some(Ok(())),
+                Err(error) => Some(Err(error)),
+            };
+            if let Some(end) = end {
+                passed_over(&self.reader, &mut losses, job);
+                done_before += self.reader.bytes_read();
+                dropped_before += self.reader.dropped();
+                match end {
+                    Err(error) if error.is_cut() => {
+                        (job.say)(&error.to_string());
+                        *losses.entry(CUT.to_owned()).or_default() += 1;
+                    }
+                    Err(error) => {
+                        result = Err(error);
+                        break;
+                    }
+                    Ok(()) => {}
                 }
+                ended = !self.next_file(&mut losses, job);
+                continue;
             }
-            if self.reader.packets().is_multiple_of(OFTEN) {
+            if packets.is_multiple_of(OFTEN) {
                 let totals = InputTotals::of(sensor.ledger());
                 (job.progress)(Progress {
-                    done_bytes: self.reader.bytes_read(),
-                    total_bytes: self.reader.size(),
+                    done_bytes: done_before + self.reader.bytes_read(),
+                    total_bytes: self.total_bytes,
                     records: sensor.ledger().packets,
                     totals: Some(&totals),
                 });
             }
         }
-        sensor.ledger_mut().kernel_dropped = self.reader.dropped();
+        let dropped = if ended || result.is_err() { 0 } else { self.reader.dropped() };
+        sensor.ledger_mut().kernel_dropped = dropped_before + dropped;
         sensor.finish(&mut sink);
         let mut totals = InputTotals::of(sensor.ledger());
-        let skipped = self.reader.skipped();
-        if let Some((offset, what)) = skipped.first {
-            totals.losses.insert("blocks_skipped".to_owned(), skipped.blocks);
-            (job.say)(&format!(
-                "{}: {} blocks make no sense and were passed over, the first at byte {offset}: {what}",
-                self.reader.name(),
-                skipped.blocks
-            ));
-        }
-        match result {
-            Ok(()) => Ok(totals),
-            Err(error) if error.is_cut() => {
-                (job.say)(&error.to_string());
-                totals.losses.insert(CUT.to_owned(), 1);
-                Ok(totals)
-            }
-            Err(error) => {
-                // What was read counts, and that is told before the failure.
-                (job.progress)(Progress { totals: Some(&totals), ..Progress::default() });
-                Err(said(self.reader.name(), &error, false))
-            }
-        }
+        totals.losses.extend(losses);
+        result.map(|()| totals.clone()).map_err(|error| {
+            // What was read counts, and that is told before the failure.
+            (job.progress)(Progress { totals: Some(&totals), ..Progress::default() });
+            said(self.reader.name(), &error, false)
+        })
+    }
+}
+
+/// Blocks of a file that make no sense.
+fn passed_over(reader: &Reader, losses: &mut crate::output::Losses, job: Job<'_>) {
+    let skipped = reader.skipped();
+    if let Some((offset, what)) = skipped.first {
+        *losses.entry("blocks_skipped".to_owned()).or_default() += skipped.blocks;
+        (job.say)(&format!(
+            "{}: {} blocks make no sense and were passed over, the first at byte {offset}: {what}",
+            reader.name(),
+            skipped.blocks
+        ));
     }
 }
 

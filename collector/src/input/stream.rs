@@ -67,11 +67,16 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Opens a file (or named pipe).
+    /// Opens a file (or named pipe); `-` is standard input.
     ///
     /// # Errors
     /// There is no such file, it may not be read, or it is a folder.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        if path.as_os_str() == "-" {
+            let name = "standard input";
+            return Self::over(name.to_owned(), Box::new(io::stdin()), None)
+                .map_err(|e| Error::new(name, format!("cannot be read: {}", reason(&e))));
+        }
         let name = path.display().to_string();
         let refuse = |e: &io::Error| Error::new(&name, format!("cannot be read: {}", reason(e)));
         let file = File::open(path).map_err(|e| refuse(&e))?;

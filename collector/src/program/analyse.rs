@@ -129,7 +129,8 @@ fn open(inputs: &[Input], config: &mut Config) -> Result<Opened, Failure> {
                 (name.clone(), Box::new(source))
             }
             Input::Flows(path, format) => {
-                (shown(path), input::open(path, format.as_deref()).map_err(refused)?)
+                let wish = input::Wish { format: *format, time_format: config.timestamp_format.as_deref() };
+                (shown(path), input::open(path, &wish).map_err(refused)?)
             }
         };
         names.push(format!("{name} ({})", source.describe()));

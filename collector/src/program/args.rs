@@ -7,6 +7,7 @@ use slips_agent::uplink::broker::Broker;
 
 use super::Failure;
 use crate::config::{Config, keys};
+use crate::input::Format;
 
 /// Flags and commands that a wrong one is compared with.
 pub(super) const FLAGS: &[&str] = &[
@@ -59,7 +60,7 @@ pub(super) struct Args {
     /// file or folder of nfdump (nfcapd)
     #[argh(option, short = 'b')]
     nfdump: Vec<PathBuf>,
-    /// format of the files given with -f, where it shall not be recognised: zeek, suricata, argus, nfdump
+    /// format of the files given with -f, where it shall not be recognised: zeek, suricata, argus, nfdump, pcap
     #[argh(option)]
     format: Option<String>,
     /// configuration; default slips.conf in the current folder if there is one, else the built-in values
@@ -138,7 +139,7 @@ pub(super) enum Input {
     /// Packets of an interface.
     Interface(String),
     /// Flows of a file or folder.
-    Flows(PathBuf, Option<String>),
+    Flows(PathBuf, Option<Format>),
 }
 
 /// What the program is to do.
@@ -264,8 +265,10 @@ fn inputs(
     if format.is_some() && flows.is_empty() {
         return Err(Failure::usage("--format says what the files of -f are, and there is no -f"));
     }
-    let flows = flows.into_iter().map(|path| Input::Flows(path, format.clone()));
-    let nfdump = nfdump.into_iter().map(|path| Input::Flows(path, Some("nfdump".to_owned())));
+    let format =
+        format.as_deref().map(str::parse::<Format>).transpose().map_err(|e| Failure::usage(e.to_string()))?;
+    let flows = flows.into_iter().map(|path| Input::Flows(path, format));
+    let nfdump = nfdump.into_iter().map(|path| Input::Flows(path, Some(Format::Nfdump)));
     let packets = packets.into_iter().map(Input::Packets);
     Ok(packets.chain(interfaces.into_iter().map(Input::Interface)).chain(flows).chain(nfdump).collect())
 }
@@ -345,8 +348,8 @@ mod tests {
             [
                 Input::Packets("a".into()),
                 Input::Packets("-".into()),
-                Input::Flows("logs".into(), Some("zeek".to_owned())),
-                Input::Flows("nf".into(), Some("nfdump".to_owned())),
+                Input::Flows("logs".into(), Some(Format::Zeek)),
+                Input::Flows("nf".into(), Some(Format::Nfdump)),
             ]
         );
         assert!(many.json && many.check && many.out == Some("out".into()));

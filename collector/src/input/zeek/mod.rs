@@ -18,6 +18,7 @@ use std::path::Path;
 
 pub use convert::app::{host, smtp_auth_failed};
 pub use convert::dns::{name as dns_name, service as dns_service};
+pub use folder::log_files;
 use log::{Checked, Log};
 use merge::Merge;
 use parser::Notation;
@@ -45,12 +46,17 @@ impl Zeek {
         if path.is_dir() { folder::open(path) } else { Self::of(Checked::open(path)?) }
     }
 
-    /// A log from a stream, recognised by its content.
+    /// A log from a stream, recognised by its content, and by its name where it has no record.
     ///
     /// # Errors
     /// It is not a Zeek log that can be read.
     pub fn over(mut stream: Stream) -> Result<Self, Error> {
-        let verdict = log::look(&mut stream, None)?;
+        let name = stream.name.rsplit('/').next().unwrap_or_default();
+        let named = match kind::of_name(name) {
+            kind::Named::Log { log, .. } => Some(log),
+            kind::Named::Unused | kind::Named::Unknown => None,
+        };
+        let verdict = log::look(&mut stream, named)?;
         Self::of(Checked { stream, verdict, rotated: false })
     }
 
@@ -73,6 +79,19 @@ impl Zeek {
             left_out: Vec::new(),
         })
     }
+}
+
+/// Whether a file of that name (without folder) is a log that is read.
+#[must_use]
+pub fn is_log(name: &str) -> bool {
+    kind::is_log_name(name) && matches!(kind::of_name(name), kind::Named::Log { .. })
+}
+
+/// Whether a line is a record in JSON of a log that is read.
+#[must_use]
+pub fn is_record(line: &[u8]) -> bool {
+    let has = |name: &str| super::text::json::member(line, name.as_bytes()).is_some();
+    has("_path") || kind::of_columns(&has).is_some()
 }
 
 const fn notation(notation: Notation) -> &'static str {
