@@ -19,8 +19,8 @@ const MAX_LINE: usize = 512;
 const MAX_LINES: usize = 16;
 /// Longest packet before encryption (RFC 4253, 6.1).
 const MAX_PACKET: u32 = 35_000;
-/// After so many encrypted segments of the server the log-in is over, decided or not: the session itself has begun.
-const PATIENCE_SEGMENTS: u16 = 256;
+/// After so many encrypted segments of both ends the log-in is over, decided or not: the session itself has begun.
+const PATIENCE_SEGMENTS: u16 = 512;
 
 const KEXINIT: u8 = 20;
 const NEWKEYS: u8 = 21;
@@ -256,11 +256,11 @@ const GREETING: u32 = 256;
 impl Auth {
     /// One encrypted segment.
     pub fn segment(&mut self, dir: Direction, len: u32) {
+        self.segments = self.segments.saturating_add(1);
         if dir == Direction::Orig {
             self.client = true;
             return;
         }
-        self.segments = self.segments.saturating_add(1);
         if !self.client || self.success == Some(true) {
             return;
         }

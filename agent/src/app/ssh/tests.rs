@@ -217,3 +217,11 @@ fn mutated_sessions_do_no_harm() {
 fn state_fits_its_slot() {
     assert!(size_of::<SshParser>() <= 128);
 }
+
+#[test]
+fn a_session_that_stays_undecided_is_let_go() {
+    let mut segments = until_encrypted("none");
+    segments.extend((0..600).map(|_| (Orig, vec![1; 1000])));
+    let (ssh, step) = play(&segments);
+    assert_eq!((ssh.unwrap().auth_success, step), (None, Step::Done));
+}
