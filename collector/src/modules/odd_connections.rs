@@ -281,11 +281,7 @@ fn private(flow: &FlowRecord, ctx: &mut Context<'_>) {
         ctx.site.show(tuple.orig_addr),
         ctx.site.show(tuple.resp_addr)
     );
-    ctx.raise(ctx.finding(
-        &CONNECTION_TO_PRIVATE_IP,
-        (tuple.resp_addr, tuple.resp_port, tuple.proto),
-        description,
-    ));
+    ctx.raise(ctx.finding(&CONNECTION_TO_PRIVATE_IP, tuple.resp_addr, description));
 }
 
 fn localnet(flow: &FlowRecord, ctx: &mut Context<'_>) {
