@@ -107,7 +107,7 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "parameters",
         name: "verbose",
-        help: "0: summary at the end only; 1: evidence as it comes; 2: also alerts with what led to them; 3: also what is read.",
+        help: "0: summary at the end only; 1: evidence as it comes; 2: also what is only worth knowing (info), and alerts with what led to them; 3: also what is read.",
         set: |c, text| {
             let (level, note) = number(text, 0, 3, "a number from 0 to 3")?;
             c.verbose = u8::try_from(level).unwrap_or(3);

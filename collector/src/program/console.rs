@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::evidence::ThreatLevel;
 use crate::input::Progress;
 use crate::output::{News, Watch, alert_text, evidence_text};
 
@@ -80,7 +81,9 @@ impl Console {
         match news {
             News::Evidence(evidence) => {
                 let text = evidence_text(evidence);
-                if self.verbose >= 1 {
+                // What is only worth knowing would bury what matters.
+                let least = if evidence.threat_level == ThreatLevel::Info { 2 } else { 1 };
+                if self.verbose >= least {
                     self.line(&text);
                 }
                 if self.verbose >= 2 {
