@@ -1,7 +1,7 @@
 //! TLS over a stream: one record per handshake.
 //!
 //! Enters: the first bytes of both directions of a TCP flow, from the start of TLS (which may follow STARTTLS), and the
-//! segments after them. Leaves: one [`Tls`](super::record::Tls) record, when the handshake is over or will not come to its
+//! segments after them. Leaves: one [`Tls`] record, when the handshake is over or will not come to its
 //! end. Nothing is decrypted; certificates are seen up to TLS 1.2. Hellos and certificates are read from the kept prefix; the
 //! end of the handshake is found by following record headers, so it is seen also where the certificates did not fit into
 //! the prefix.
