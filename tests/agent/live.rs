@@ -209,7 +209,23 @@ fn what_is_seen_is_what_tcpdump_sees() {
     let pair = Pair::new();
     let file = std::env::temp_dir().join(format!("slips-live-{}.pcap", std::process::id()));
     let mut tcpdump = Command::new("ip")
-        .args(["netns", "exec", &pair.right, "tcpdump", "-i", "cable", "-Z", "root", "-U", "-w"])
+        .args([
+            "netns",
+            "exec",
+            &pair.right,
+            "tcpdump",
+            "-i",
+            "cable",
+            "-Z",
+            "root",
+            "-U",
+            "--immediate-mode",
+            "-s",
+            "4000",
+            "-B",
+            "16384",
+            "-w",
+        ])
         .arg(&file)
         .stderr(Stdio::piped())
         .spawn()
@@ -223,18 +239,25 @@ fn what_is_seen_is_what_tcpdump_sees() {
         run(&format!("ip netns exec {} ping -q -c 2 -i 0.01 -s 4000 {RIGHT}", pair.left));
         send(&pair, RIGHT, 50);
     });
-    std::thread::sleep(Duration::from_millis(300));
+    // tcpdump writes when its own buffer says so.
+    let start = Instant::now();
+    let theirs = loop {
+        let mut reader = Reader::open(&file).unwrap();
+        let mut theirs = Vec::new();
+        while let Ok(Some(f)) = reader.next_packet() {
+            theirs.push(Seen { ts_us: f.ts_us, link: f.link, bytes: f.bytes.to_vec(), wire_len: f.wire_len });
+        }
+        if theirs.len() >= mine.len() || start.elapsed() > Duration::from_secs(15) {
+            break theirs;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
     run(&format!("kill -INT {}", tcpdump.id()));
     tcpdump.wait().unwrap();
-    let mut reader = Reader::open(&file).unwrap();
-    let mut theirs = Vec::new();
-    while let Some(f) = reader.next_packet().unwrap() {
-        theirs.push(Seen { ts_us: f.ts_us, link: f.link, bytes: f.bytes.to_vec(), wire_len: f.wire_len });
-    }
     std::fs::remove_file(&file).unwrap();
     // Opening the second capture takes a moment in which only the first one listens.
-    let theirs = &theirs[theirs.len().saturating_sub(mine.len())..];
-    assert_eq!(mine.len(), theirs.len());
+    assert!(theirs.len() >= mine.len(), "{} packets, {} with tcpdump", mine.len(), theirs.len());
+    let theirs = &theirs[theirs.len() - mine.len()..];
     for (mine, theirs) in mine.iter().zip(theirs) {
         assert_eq!(mine, theirs, "bytes, lengths, link and the kernel's time");
     }
@@ -290,6 +313,68 @@ fn all_interfaces_at_once_and_those_without_ethernet() {
         run(&format!("ip netns exec {} ping -q -c 5 -i 0.01 10.79.0.2", pair.left));
     });
     assert_eq!(echoes(&seen), (5, 5));
+}
+
+#[test]
+fn an_interface_that_is_made_anew_is_found_again() {
+    if !netns::possible() {
+        return;
+    }
+    let pair = Pair::new();
+    let (step, next) = mpsc::channel::<()>();
+    let (opened, is_open) = mpsc::channel();
+    let (again, is_again) = mpsc::channel::<()>();
+    let thread = Pair::inside(&pair.right, move || {
+        let mut live = Interface::open("cable", &options()).unwrap();
+        opened.send(()).unwrap();
+        let mut frames = Vec::new();
+        // What arrived before comes out first; then it is quiet until the new one is found.
+        let (mut downs, mut quiet) = (0, false);
+        let start = Instant::now();
+        let mut told = false;
+        loop {
+            match live.next_packet() {
+                Ok(Some(f)) => {
+                    if downs > 0 && quiet {
+                        let _ = again.send(());
+                    }
+                    frames.push(Seen {
+                        ts_us: f.ts_us,
+                        link: f.link,
+                        bytes: f.bytes.to_vec(),
+                        wire_len: f.wire_len,
+                    });
+                }
+                Ok(None) if told => break,
+                Ok(None) => quiet = downs > 0,
+                Err(Error::Down { .. }) => downs += 1,
+                Err(error) => panic!("{error}"),
+            }
+            told = told || next.try_recv().is_ok();
+            assert!(start.elapsed() < Duration::from_secs(20));
+        }
+        (frames, downs, live.statistics())
+    });
+    is_open.recv_timeout(Duration::from_secs(10)).unwrap();
+    send(&pair, RIGHT, 10);
+    std::thread::sleep(Duration::from_millis(100));
+    run(&format!("ip -n {} link del cable", pair.left));
+    std::thread::sleep(Duration::from_millis(700));
+    pair.connect();
+    // Until the new one is found its packets pass unseen.
+    while is_again.try_iter().count() == 0 {
+        assert!(!thread.is_finished(), "the capture has failed");
+        send(&pair, RIGHT, 1);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    send(&pair, RIGHT, 10);
+    step.send(()).unwrap();
+    let (frames, downs, statistics) = thread.join().unwrap();
+    let numbers: Vec<u32> = numbers(&frames).into_iter().map(|(n, _)| n).collect();
+    let ten: Vec<u32> = (0..10).collect();
+    assert!(numbers.starts_with(&ten) && numbers.ends_with(&ten), "{numbers:?}");
+    assert_eq!(downs, 1);
+    assert_eq!(frames.len() as u64, statistics.arrived, "counted over both lives");
 }
 
 #[test]

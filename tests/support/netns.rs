@@ -52,12 +52,17 @@ impl Pair {
             ));
             run(&format!("ip -n {name} link set lo up"));
         }
-        run(&format!("ip -n {} link add cable type veth peer name cable netns {}", pair.left, pair.right));
-        for (name, address) in [(&pair.left, LEFT), (&pair.right, RIGHT)] {
+        pair.connect();
+        pair
+    }
+
+    /// Lays the cable, with the addresses at its ends.
+    pub fn connect(&self) {
+        run(&format!("ip -n {} link add cable type veth peer name cable netns {}", self.left, self.right));
+        for (name, address) in [(&self.left, LEFT), (&self.right, RIGHT)] {
             run(&format!("ip -n {name} addr add {address}/24 dev cable"));
             run(&format!("ip -n {name} link set cable up"));
         }
-        pair
     }
 
     /// Runs `work` on a thread of its own inside the namespace called `name`.

@@ -80,12 +80,16 @@ pub fn addresses(name: &str) -> Vec<(std::net::IpAddr, u8)> {
 /// An open capture.
 pub struct Interface {
     name: String,
+    /// The kernel's number of it; a new one of the same name has another.
+    index: u32,
     socket: OwnedFd,
     /// Owns the channel that pnet opened, and with it the promiscuous mode.
     _channel: Channel,
     link: LinkType,
     loopback: bool,
-    timeout: Duration,
+    options: Options,
+    /// It went down, so that it may come back as another one of the same name.
+    down: bool,
     buf: Box<[u8]>,
     statistics: Statistics,
 }
@@ -96,7 +100,11 @@ impl Interface {
     /// # Errors
     /// There is no such interface, or no permission to capture.
     pub fn open(name: &str, options: &Options) -> Result<Self, Error> {
-        let interface = find(name)?;
+        Self::open_as(find(name)?, options)
+    }
+
+    fn open_as(interface: NetworkInterface, options: &Options) -> Result<Self, Error> {
+        let name = interface.name.as_str();
         let fail = |source: io::Error| match source.kind() {
             io::ErrorKind::PermissionDenied => Error::NotPermitted { name: name.to_owned() },
             _ => Error::Live { name: name.to_owned(), source },
@@ -113,12 +121,14 @@ impl Interface {
             }
         }
         Ok(Self {
-            name: name.to_owned(),
+            index: interface.index,
+            loopback: interface.is_loopback(),
+            name: interface.name,
             socket,
             _channel: channel,
             link,
-            loopback: interface.is_loopback(),
-            timeout: options.timeout,
+            options: *options,
+            down: false,
             buf: vec![0; MAX_LIVE].into_boxed_slice(),
             statistics: Statistics::default(),
         })
@@ -127,8 +137,8 @@ impl Interface {
     /// The next frame; `None` if there was none for the time-out, or a signal arrived.
     ///
     /// # Errors
-    /// The interface went down or away. If it comes up again, so do its packets; if it was removed, it has to be opened
-    /// again.
+    /// The interface went down or away, told once. When it comes back, so do its packets, also if it was made anew (a
+    /// dial-up line); then opening it may fail for want of permission.
     pub fn next_packet(&mut self) -> Result<Option<Frame<'_>>, Error> {
         let mut waited = false;
         let (at, len, received) = loop {
@@ -146,15 +156,21 @@ impl Interface {
                     break (at, len, received);
                 }
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock if waited => return Ok(None),
                     io::ErrorKind::WouldBlock => {
-                        if !self.wait()? {
+                        // What had arrived before it went down has been taken.
+                        if self.down {
+                            self.revive()?;
+                        }
+                        if waited || !self.wait()? {
                             return Ok(None);
                         }
                         waited = true;
                     }
                     io::ErrorKind::Interrupted => return Ok(None),
-                    io::ErrorKind::NetworkDown => return Err(Error::Down { name: self.name.clone() }),
+                    io::ErrorKind::NetworkDown => {
+                        self.down = true;
+                        return Err(Error::Down { name: self.name.clone() });
+                    }
                     _ => return Err(Error::Live { name: self.name.clone(), source: error }),
                 },
             }
@@ -168,11 +184,24 @@ impl Interface {
         }))
     }
 
+    /// Looks whether another interface has taken the name of the one that went down, and opens that.
+    fn revive(&mut self) -> Result<(), Error> {
+        let Ok(interface) = find(&self.name) else { return Ok(()) };
+        if interface.index == self.index {
+            self.down = !interface.is_up();
+            return Ok(());
+        }
+        let before = self.statistics();
+        *self = Self::open_as(interface, &self.options)?;
+        self.statistics = before;
+        Ok(())
+    }
+
     /// Waits for a packet; `false` if none came.
     fn wait(&self) -> Result<bool, Error> {
         let timeout = Timespec {
-            tv_sec: i64::try_from(self.timeout.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: self.timeout.subsec_nanos().into(),
+            tv_sec: i64::try_from(self.options.timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: self.options.timeout.subsec_nanos().into(),
         };
         match poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&timeout)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => Ok(false),
