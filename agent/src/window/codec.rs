@@ -1,6 +1,6 @@
 //! A record as a list of parts, each of bounded size, each a record of its own right: what is split is put together by adding.
 //!
-//! On the wire every part is the postcard encoding of the enum below (see `wire/FORMAT.md`); a record is its window's start
+//! On the wire every part is the postcard encoding of the enum below (see `FORMAT.md` beside this file); a record is its window's start
 //! and the list of its parts. Decoding adds the parts one after another to an empty record, so that hostile bytes can
 //! make nothing that traffic could not make.
 

@@ -750,3 +750,96 @@ fn no_part_is_larger_than_stated() {
         }
     }
 }
+
+/// Hexadecimal digits; what stands behind `;` is for people.
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text
+        .lines()
+        .flat_map(|line| line.split(';').next().unwrap_or_default().bytes())
+        .filter_map(|b| (b as char).to_digit(16).map(|d| d as u8))
+        .collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+/// Laid down by hand from `FORMAT.md`. A failure here means: other bytes need another version.
+#[test]
+fn the_bytes_of_version_1() {
+    let mut features = Features::new(3_600_000_000);
+    let mut one = flow("10.0.0.2".parse().unwrap(), 1000, 80);
+    one.start_us = 3_600_000_005;
+    one.duration_us = 300;
+    one.orig = Counters { pkts: 2, ip_bytes: 180, payload_bytes: 100 };
+    one.resp = Counters { pkts: 1, ip_bytes: 40, payload_bytes: 0 };
+    features.fold(Role::Client, &one);
+    one.start_us += 4;
+    one.tuple.resp_addr = "2001:db8::1".parse().unwrap();
+    features.fold(Role::Client, &one);
+    one.start_us -= 2;
+    features.fold(Role::Client, &one);
+    one.state = ConnState::S0;
+    features.fold(Role::Server, &one);
+    let pair_4 = "00 0a000002  01 02 01 64 00";
+    let pair_6 = "01 20010db8000000000000000000000001  02 04 02 c801 00";
+    let traffic_10 = "01 01 02 00 64 ; as server";
+    let expected = format!(
+        "80c8ceb40d ; start
+         06 ; parts
+         00 00 ; statistics, client TCP established
+         03 06 03 ac02 00 ; traffic
+         9c04 78 ; IP bytes
+         05 09 b502 ; first, last, end 309
+         03 8407 b0bd10 ac02 ac02 ; durations: 3, 900, 270000, 300, 300
+         03 ac02 b0ea01 64 64 ; sizes: 3, 300, 30000, 100, 100
+         01 00 03 ; durations below 1024: 3
+         01 01 03 ; 64 to 127: 3
+         00 01 07 01 ; k 0, one bin: 7, once
+         01 00 00 02 50 {pair_4} 50 {pair_6} ; pairs by destination port 80
+         01 00 01 02 e807 {pair_4} e807 {pair_6} ; by source port 1000
+         00 0b ; statistics, server TCP not established
+         {traffic_10}
+         28 b401
+         07 07 b302 ; first, last, end 307
+         01 ac02 90bf05 ac02 ac02
+         01 64 904e 64 64
+         01 00 01
+         01 01 01
+         00 00
+         01 0b 00 01 50 00 0a000001 {traffic_10}
+         01 0b 01 01 e807 00 0a000001 {traffic_10}
+        "
+    );
+    assert_eq!(encoded(&features), hex(&expected), "{:02x?}", encoded(&features));
+    let page = include_str!("FORMAT.md");
+    let most = Part::MOST_BYTES;
+    assert!(
+        page.contains(&format!("no part is longer than {},{:03} bytes", most / 1000, most % 1000)),
+        "{most}"
+    );
+    for number in [DST_PAIRS, SRC_PAIRS, HEAVY, HEAVY_SRC, STARTS, SUBS] {
+        assert!(page.contains(&format!(" {number} ")), "{number}");
+    }
+}
+
+/// The registers that FORMAT.md describes: computed there by hand for three keys.
+#[test]
+fn the_hash_is_part_of_the_format() {
+    let hashes =
+        [Key::Port(80), Key::Addr("10.0.0.2".parse().unwrap()), Key::Addr("2001:db8::1".parse().unwrap())]
+            .map(hll::hash);
+    // From an independent program: m(80 + c), m(2^34 + 0x0a000002 + c), m(m(0x20010db8 << 32 + c) ^ 1).
+    assert_eq!(
+        hashes,
+        [0xbd9e_8145_f2fa_917b, 0xde56_3dfd_b637_2bb3, 0x504b_8dce_1c93_8e43],
+        "{hashes:016x?}"
+    );
+    let mut sketch = hll::Hll::<64>::default();
+    sketch.add(0xfc00_0000_0000_0000); // register 63, no one in the rest: 59
+    sketch.add(0x0600_0000_0000_0000); // register 1, first bit of the rest: 1
+    let mut buffer = [0; 80];
+    let bytes = postcard::to_slice(&sketch, &mut buffer).unwrap().to_vec();
+    assert_eq!(bytes, hex("04 80 01 bc 3b"), "1 zero, 1, 61 zeros, 59");
+    assert_eq!(postcard::from_bytes::<hll::Hll<64>>(&bytes).unwrap(), sketch);
+    for bad in ["04 80 01 bc 3c", "04 80 01 bb 3b", "05 80 01 bc 3b 80", "03 80 00 bd"] {
+        assert!(postcard::from_bytes::<hll::Hll<64>>(&hex(bad)).is_err(), "{bad}");
+    }
+}
