@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 
 use slips_agent::capture::Reader;
+use slips_agent::capture::filter::Filter;
 use slips_agent::ledger::Ledger;
 use slips_agent::packet::LinkType;
 use slips_agent::record::{FlowKind, Record};
@@ -86,6 +87,30 @@ fn books(ledger: &Ledger, open: usize, finals: u64) {
     let over = ledger.flows_ended + ledger.flows_expired + ledger.flows_evicted;
     assert_eq!(ledger.flows_opened, over + open as u64, "{ledger:?}");
     assert_eq!(over, finals, "{ledger:?}");
+}
+
+#[test]
+fn reading_and_filtering_allocate_nothing() {
+    let filter = Filter::parse("tcp port 80 or (udp and not net 10.0.0.0/8) or arp").unwrap();
+    let mut packets = 0;
+    for capture in support::captures() {
+        // What is packed is unpacked in buffers of its own.
+        if capture.extension().is_none_or(|e| e != "pcap") {
+            continue;
+        }
+        let mut reader = Reader::open(&capture).unwrap();
+        // In front of the first packet a pcapng file announces its interfaces, which are remembered.
+        let _ = reader.next_packet();
+        let before = allocations();
+        let mut passed = 0u64;
+        while let Ok(Some(f)) = reader.next_packet() {
+            passed += u64::from(filter.passes(f.link, f.bytes, f.wire_len));
+            packets += 1;
+        }
+        assert_eq!(allocations(), before, "{}", capture.display());
+        assert!(passed <= reader.packets());
+    }
+    assert!(packets > 1000);
 }
 
 #[test]
