@@ -222,8 +222,11 @@ impl Sensor {
             self.ledger.without_flow = self.ledger.without_flow.saturating_add(1);
             return None;
         };
-        let found = self.table.find(&probe).filter(|(index, _)| !self.reused(*index, ip));
-        let (index, dir) = match found {
+        let (index, dir) = match self.table.find(&probe) {
+            Some((old, _)) if self.reused(old, ip) => {
+                self.end(old, Why::Ended, sink);
+                self.open(&probe, seen, ip, sink)?
+            }
             Some(found) => found,
             None => self.open(&probe, seen, ip, sink)?,
         };
@@ -274,9 +277,6 @@ impl Sensor {
         ip: &Ip<'_>,
         sink: &mut impl Sink,
     ) -> Option<(Index, crate::app::Direction)> {
-        if let Some((old, _)) = self.table.find(probe) {
-            self.end(old, Why::Ended, sink);
-        }
         if let Some(victim) = self.table.victim() {
             self.end(victim, Why::Evicted, sink);
         }
