@@ -11,6 +11,7 @@ pub mod fragment;
 pub mod hash;
 pub mod history;
 pub mod key;
+mod lists;
 pub mod ports;
 pub mod stream;
 pub mod table;

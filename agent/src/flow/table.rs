@@ -19,13 +19,12 @@ use super::Timeouts;
 use super::entry::{Effect, Flow};
 use super::hash::KeyedHash;
 use super::key::{Family, Probe};
+use super::lists::{Link, List, Lists, NIL, NO_LISTS, idle_list, list};
 use crate::app::Direction;
 
 /// Place of a flow in the table, valid until the flow is removed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Index(u32);
-
-const NIL: u32 = u32::MAX;
 
 /// Why a flow is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,111 +46,10 @@ pub enum Due {
     Ongoing(Index),
 }
 
-/// The lists, by number. A flow is in at most one of each group.
-mod list {
-    pub const HANDSHAKE: u8 = 0;
-    pub const UDP_ONE_WAY: u8 = 1;
-    pub const ICMP_ONE_WAY: u8 = 2;
-    pub const OTHER_ONE_WAY: u8 = 3;
-    pub const UDP_TWO_WAY: u8 = 4;
-    pub const ICMP_TWO_WAY: u8 = 5;
-    pub const OTHER_TWO_WAY: u8 = 6;
-    pub const TCP_ONE_WAY: u8 = 7;
-    pub const CONNECTED: u8 = 8;
-    pub const ATTEMPT: u8 = 9;
-    pub const CLOSED: u8 = 10;
-    pub const LINGER: u8 = 11;
-    pub const ONGOING_FIRST: u8 = 12;
-    pub const ONGOING_NEXT: u8 = 13;
-    pub const COUNT: usize = 14;
-    pub const NONE: u8 = u8::MAX;
-
-    /// Order in which what is due at the same time is handled.
-    pub const ORDER: [u8; COUNT] = [
-        ATTEMPT,
-        CLOSED,
-        LINGER,
-        HANDSHAKE,
-        UDP_ONE_WAY,
-        ICMP_ONE_WAY,
-        OTHER_ONE_WAY,
-        UDP_TWO_WAY,
-        ICMP_TWO_WAY,
-        OTHER_TWO_WAY,
-        TCP_ONE_WAY,
-        CONNECTED,
-        ONGOING_FIRST,
-        ONGOING_NEXT,
-    ];
-
-    /// Idle time, deadline of a state, next report.
-    pub const GROUPS: usize = 3;
-
-    pub const fn group(list: u8) -> usize {
-        match list {
-            0..=8 => 0,
-            9..=11 => 1,
-            _ => 2,
-        }
-    }
-}
-
 /// How long a half-closed connection is quiet before it is looked at, and again after that (Zeek's session timer).
 const LINGER_US: u64 = 6_000_000;
 /// Quiet time after which such a connection may go (Zeek's linger).
 const QUIET_US: u64 = 5_000_000;
-
-/// Neighbours in a list.
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    prev: u32,
-    next: u32,
-}
-
-/// The lists that a flow is in: for each group the list, the place in it, and since when. Fields of a kind lie together,
-/// which saves the padding: there is one of these for each flow.
-#[derive(Clone, Copy, Debug)]
-struct Lists {
-    at_us: [u64; list::GROUPS],
-    links: [Link; list::GROUPS],
-    lists: [u8; list::GROUPS],
-}
-
-const NO_LISTS: Lists = Lists {
-    at_us: [0; list::GROUPS],
-    links: [Link { prev: NIL, next: NIL }; list::GROUPS],
-    lists: [list::NONE; list::GROUPS],
-};
-
-impl Lists {
-    /// The list of a group.
-    fn of(&self, group: usize) -> u8 {
-        self.lists.get(group).copied().unwrap_or(list::NONE)
-    }
-
-    fn at_us(&self, group: usize) -> u64 {
-        self.at_us.get(group).copied().unwrap_or(0)
-    }
-
-    fn link(&mut self, group: usize) -> Option<&mut Link> {
-        self.links.get_mut(group)
-    }
-
-    fn set(&mut self, group: usize, id: u8, at_us: u64, link: Link) {
-        if let (Some(l), Some(a), Some(k)) =
-            (self.lists.get_mut(group), self.at_us.get_mut(group), self.links.get_mut(group))
-        {
-            (*l, *a, *k) = (id, at_us, link);
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct List {
-    head: u32,
-    tail: u32,
-    delay_us: u64,
-}
 
 #[derive(Clone, Debug)]
 struct Slot {
@@ -162,21 +60,6 @@ struct Slot {
     vlan: u16,
     used: bool,
     lists: Lists,
-}
-
-/// The list in which a flow waits for its next packet.
-const fn idle_list(family: Family, connected: bool, two_way: bool) -> u8 {
-    match (family, two_way) {
-        (Family::Tcp, _) if !connected => list::HANDSHAKE,
-        (Family::Tcp, false) => list::TCP_ONE_WAY,
-        (Family::Tcp, true) => list::CONNECTED,
-        (Family::Udp, false) => list::UDP_ONE_WAY,
-        (Family::Udp, true) => list::UDP_TWO_WAY,
-        (Family::Icmp, false) => list::ICMP_ONE_WAY,
-        (Family::Icmp, true) => list::ICMP_TWO_WAY,
-        (Family::Other, false) => list::OTHER_ONE_WAY,
-        (Family::Other, true) => list::OTHER_TWO_WAY,
-    }
 }
 
 /// The flow table.
