@@ -12,6 +12,7 @@ mod filter;
 mod handshakes;
 #[cfg(target_os = "linux")]
 mod live;
+mod messages;
 mod mutate;
 mod totals;
 mod wire;

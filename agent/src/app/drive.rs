@@ -80,7 +80,7 @@ impl Inspector {
                 for (d, rest) in [(other(dir), &[][..]), (dir, rest)] {
                     let Some(side) = self.slots.get_mut(at).map(|s| s.side_mut(d)) else { return };
                     let closed = core::mem::take(&mut side.closed);
-                    let hole = side.next.saturating_sub(side.base + u64::from(side.len));
+                    let hole = side.next.saturating_sub(side.base.saturating_add(u64::from(side.len)));
                     self.pump(at, handle, d, rest, out);
                     if closed && !handle.done {
                         self.gap(at, handle, d, hole, out);
@@ -144,7 +144,7 @@ impl Inspector {
                         side.consume(&mut self.arena, n);
                     } else {
                         let n = n.min(fresh.len());
-                        side.base += n as u64;
+                        side.base = side.base.saturating_add(n as u64);
                         fresh = fresh.get(n..).unwrap_or(&[]);
                     }
                     if matches!(took, Took::Handover(_)) {

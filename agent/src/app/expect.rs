@@ -15,11 +15,13 @@ const GOOD_US: u64 = 60_000_000;
 pub struct Expected {
     ring: [Option<(IpAddr, u16, u64)>; SIZE],
     next: usize,
+    /// When the newest one came; without one nothing has to be searched.
+    newest_us: Option<u64>,
 }
 
 impl Default for Expected {
     fn default() -> Self {
-        Self { ring: [None; SIZE], next: 0 }
+        Self { ring: [None; SIZE], next: 0, newest_us: None }
     }
 }
 
@@ -30,10 +32,14 @@ impl Expected {
             *cell = Some((addr, port, now_us));
         }
         self.next = (self.next + 1) % SIZE;
+        self.newest_us = Some(now_us);
     }
 
     /// Whether a connection to this port was announced; each announcement is good for one.
     pub fn take(&mut self, addr: IpAddr, port: u16, now_us: u64) -> bool {
+        if self.newest_us.is_none_or(|at| now_us.saturating_sub(at) > GOOD_US) {
+            return false;
+        }
         for cell in &mut self.ring {
             if let Some((a, p, at)) = *cell
                 && p == port

@@ -111,7 +111,7 @@ impl Side {
     pub fn consume(&mut self, arena: &mut Arena, count: usize) {
         let have = usize::from(self.len);
         let count = count.min(have);
-        self.base += count as u64;
+        self.base = self.base.saturating_add(count as u64);
         self.len = (have - count) as u16;
         if self.len == 0 {
             arena.free(self.block);

@@ -55,8 +55,16 @@ impl Inspector {
         let (orig, orig_open) = prefix(slot, Direction::Orig);
         let (resp, resp_open) = prefix(slot, Direction::Resp);
         let view = View {
-            orig: Prefix { bytes: orig.bytes(arena), seen: orig.next - orig.base, open: orig_open },
-            resp: Prefix { bytes: resp.bytes(arena), seen: resp.next - resp.base, open: resp_open },
+            orig: Prefix {
+                bytes: orig.bytes(arena),
+                seen: orig.next.saturating_sub(orig.base),
+                open: orig_open,
+            },
+            resp: Prefix {
+                bytes: resp.bytes(arena),
+                seen: resp.next.saturating_sub(resp.base),
+                open: resp_open,
+            },
             dir: event.dir,
             fresh: event.fresh,
             fresh_len: event.fresh_len,

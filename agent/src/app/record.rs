@@ -1,7 +1,8 @@
 //! What a flow says above layer 4, as records generic over their text type.
 //!
 //! The sensor emits them borrowed (`AppRecord<&str>`), the wire decodes them borrowed, and the collector keeps them owned
-//! (`AppRecord<Box<str>>`): one definition for all three. Text is UTF-8; bytes that are not are written `\xNN`. Each text
+//! (`AppRecord<Box<str>>`): one definition for all three. Text is UTF-8; bytes that are not, and
+//! control characters, are written `\xNN`. Each text
 //! is cut at [`MAX_TEXT`] bytes; lists are cut at their stated capacity and say how many entries were left out.
 
 use core::net::IpAddr;
@@ -57,23 +58,24 @@ pub enum App<S> {
 /// One DNS transaction. Reply fields are `None`/empty while unanswered.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Dns<S> {
-    /// `DNS`, `MDNS` or `LLMNR`.
+    /// `DNS`, `MDNS`, `LLMNR` or `NETBIOS` (its name service). In flow records all of them are `DNS`, as in Zeek's conn.log.
     pub service: Service,
     /// Transaction id.
     pub trans_id: u16,
-    /// Question name, without the last dot, in lower case.
+    /// Question name, without the last dot, in lower case; the name of the first answer where there is no question. NetBIOS
+    /// names in clear.
     pub query: S,
-    /// Question type.
+    /// Question type; 0 where there is no question.
     pub qtype: u16,
-    /// Question class.
+    /// Question class; 0 where there is no question.
     pub qclass: u16,
     /// Reply code; `None` while unanswered.
     pub rcode: Option<u8>,
-    /// Authoritative answer.
+    /// Authoritative answer. Like `ra` and `rtt_us` only told by replies with answers, as in Zeek's log.
     pub aa: bool,
-    /// Truncated.
+    /// The query was truncated.
     pub tc: bool,
-    /// Recursion desired.
+    /// The query desired recursion.
     pub rd: bool,
     /// Recursion available.
     pub ra: bool,
@@ -170,7 +172,7 @@ pub struct Http<S> {
     pub method: S,
     /// Host header, without port.
     pub host: S,
-    /// Request target.
+    /// Request target, percent signs decoded.
     pub uri: S,
     /// Referer header.
     pub referrer: S,
@@ -180,15 +182,15 @@ pub struct Http<S> {
     pub version: S,
     /// User name of HTTP basic authentication; empty if none. Passwords are never kept.
     pub username: S,
-    /// Declared or counted length of the request body.
+    /// Bytes of the request body, as counted on the wire.
     pub request_body_len: u64,
-    /// Declared or counted length of the response body.
+    /// Bytes of the response body, as counted on the wire (a packed body is not unpacked).
     pub response_body_len: u64,
     /// Status code; 0 if no response was seen.
     pub status_code: u16,
     /// Reason phrase.
     pub status_msg: S,
-    /// Media type of the response.
+    /// Media type of the response body: what its first bytes show, else what the server says; empty without a body.
     pub resp_mime: S,
 }
 

@@ -14,6 +14,9 @@ use super::stream::Out;
 use super::{Direction, Handle};
 use crate::record::Service;
 
+/// Largest TCP window with scaling, bytes (RFC 7323).
+const MAX_AHEAD: u64 = 1 << 30;
+
 impl Inspector {
     pub(super) fn tcp(
         &mut self,
@@ -52,6 +55,11 @@ impl Inspector {
             handle.done = true;
             return;
         };
+        // Further ahead than any window lets a sender be: not of this stream.
+        if self.slots.get(at).is_some_and(|s| offset > s.side(dir).next.saturating_add(MAX_AHEAD)) {
+            out.malformed();
+            return;
+        }
         self.offer(at, handle, dir, offset, bytes, wire_len, out);
         // A hole that nothing fills would silence the flow.
         while !handle.done
@@ -144,10 +152,10 @@ impl Inspector {
         if new == 0 {
             return;
         }
-        let known = usize::try_from(side.next - offset).unwrap_or(usize::MAX);
+        let known = usize::try_from(side.next.saturating_sub(offset)).unwrap_or(usize::MAX);
         let fresh = bytes.get(known..).unwrap_or(&[]);
         if !fresh.is_empty() {
-            side.next += fresh.len() as u64;
+            side.next = side.next.saturating_add(fresh.len() as u64);
             self.feed(at, handle, dir, fresh, out);
         }
         // What the capture cut off was sent all the same.
@@ -190,7 +198,8 @@ impl Inspector {
     /// Bytes passed unseen.
     fn missed(&mut self, at: u16, handle: &mut Handle, dir: Direction, missed: u64, out: &mut Out<'_>) {
         let Some(slot) = self.slots.get_mut(at) else { return };
-        slot.side_mut(dir).next += missed;
+        let side = slot.side_mut(dir);
+        side.next = side.next.saturating_add(missed);
         match &slot.state {
             State::Recognise => {
                 slot.side_mut(dir).closed = true;

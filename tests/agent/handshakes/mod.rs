@@ -7,7 +7,7 @@ mod ja4;
 mod ndpi;
 mod ssh;
 mod suricata;
-mod zeek;
+pub mod zeek;
 
 use std::net::IpAddr;
 use std::path::Path;
