@@ -70,8 +70,8 @@ impl Pages {
     }
 
     /// Features and letters of a window as written to its file.
-    pub fn text(&self, window: &Window) -> Option<String> {
-        self.folder.as_ref().map(|_| window_text(window))
+    pub fn text(&self, window: &Window, site: &Site) -> Option<String> {
+        self.folder.as_ref().map(|_| text(window, site))
     }
 
     /// Writes what changed of profiles.
@@ -84,14 +84,14 @@ impl Pages {
     }
 
     /// Texts of changed windows that are still open; what changed counts as written afterwards.
-    pub fn drafts(&mut self, slots: &mut Table<IpAddr, Box<Slot>>) -> Vec<Draft> {
+    pub fn drafts(&mut self, slots: &mut Table<IpAddr, Box<Slot>>, site: &Site) -> Vec<Draft> {
         let mut drafts = Vec::new();
         for profile in self.dirty.drain(..) {
             let Some(slot) = slots.get_mut(&profile) else { continue };
             slot.dirty = false;
             for open in slot.windows.iter_mut().filter(|open| open.dirty) {
                 open.dirty = false;
-                drafts.push(Draft { profile, window: open.window.index, text: window_text(&open.window) });
+                drafts.push(Draft { profile, window: open.window.index, text: text(&open.window, site) });
             }
         }
         drafts
@@ -103,6 +103,10 @@ impl Pages {
             put(folder, slot, site);
         }
     }
+}
+
+fn text(window: &Window, site: &Site) -> String {
+    window_text(window, &|addr| site.name(addr).map(ToOwned::to_owned))
 }
 
 fn put(folder: &Folder, slot: &mut Slot, site: &Site) {

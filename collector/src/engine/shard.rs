@@ -76,7 +76,7 @@ impl Shard {
         let mut drafts = Vec::new();
         if share.ask != Ask::Nothing {
             self.pages.write(&mut self.slots, &self.site);
-            drafts = self.pages.drafts(&mut self.slots);
+            drafts = self.pages.drafts(&mut self.slots, &self.site);
         }
         let tally = if share.ask == Ask::Nothing { Tally::default() } else { self.tally.clone() };
         Outcome { events: std::mem::take(&mut self.events), drafts, tally }
@@ -160,7 +160,7 @@ impl Shard {
         for (finding, module) in open.outbox.drain() {
             self.events.push(Event { order, what: What::Found { finding, window: index, module, now_us } });
         }
-        let text = self.pages.text(&open.window);
+        let text = self.pages.text(&open.window, &self.site);
         self.events.push(Event { order, what: What::Closed { window: index, text } });
     }
 

@@ -222,16 +222,25 @@ impl Folder {
             line::formatted(view.start_us, "%Y-%m-%dT%H-%M-%S").unwrap_or_else(|| view.start_us.to_string());
         let name = format!("{start}.timewindow{}", view.number);
         let mut text = format!("ProfileID: profile_{}\n\n", view.profile);
-        if view.blocked {
-            text.push_str("Was requested to block in this time window: True\n");
-        }
+        let blocked = if view.blocked { "Was requested to block in this time window: True\n" } else { "" };
+        text.push_str(blocked);
         if !view.evidence.is_empty() {
             text.push_str("Evidence of detections in this TW:\n");
         }
         for e in view.evidence {
-            text.push_str(&format!("\tEvidence: {}\n", line::evidence_text(e)));
+            text.push_str(&format!("\tEvidence: {} (id {})\n", e.kind, e.id));
         }
         text.push_str(view.text);
+        if !view.evidence.is_empty() {
+            text.push_str("Evidence of detections in this TW:\n");
+        }
+        for e in view.evidence {
+            text.push_str(&format!("\tEvidence Description: {} (id {})\n", line::evidence_text(e), e.id));
+        }
+        if view.blocked {
+            text.push('\n');
+            text.push_str(blocked);
+        }
         self.in_profile(view.profile, |dir| file::replace(&dir.join(&name), &text));
     }
 

@@ -1,18 +1,19 @@
 //! Features and letters of a window as text, in the layout of Slips' window files.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use super::features;
 use super::line::{proto_name, seconds};
 use crate::profile::Window;
 use crate::profile::letters::Letters;
 
-/// The part of a window's file that its shard knows.
+/// The part of a window's file that its shard knows. `info` tells what is known of an address.
 #[must_use]
-pub fn window_text(window: &Window) -> String {
+pub fn window_text(window: &Window, info: &dyn Fn(IpAddr) -> Option<String>) -> String {
     let mut out = String::new();
     let view = window.features.view();
-    features::addresses(view, &|_| None, &mut out);
+    features::addresses(view, info, &mut out);
     tuples(window, true, "OutTuples", &mut out);
     tuples(window, false, "InTuples", &mut out);
     features::tables(view, &mut out);
