@@ -131,6 +131,8 @@ pub const KEYS: &[Key] = &[
         name: "pcapfilter",
         help: "Packets to look at, in the language of tcpdump's simple filters; empty: all.",
         set: |c, text| {
+            slips_agent::capture::filter::Filter::parse(text)
+                .map_err(|error| format!("an expression of tcpdump's filters ({error})"))?;
             c.pcapfilter = text.to_owned();
             Ok(None)
         },
@@ -146,6 +148,16 @@ pub const KEYS: &[Key] = &[
             Ok(note)
         },
         show: |c| c.shards.to_string(),
+    },
+    Key {
+        section: "timestamp",
+        name: "format",
+        help: "Times in Argus files, such as %Y/%m/%d %H:%M:%S.%f (UTC); empty: recognised.",
+        set: |c, text| {
+            c.timestamp_format = (!text.is_empty()).then(|| text.to_owned());
+            Ok(None)
+        },
+        show: |c| c.timestamp_format.clone().unwrap_or_default(),
     },
     Key {
         section: "detection",

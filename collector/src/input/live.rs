@@ -6,11 +6,12 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use slips_agent::capture::Error as CaptureError;
+use slips_agent::capture::filter::Filter;
 use slips_agent::capture::live::{Interface, Options};
 use slips_agent::record::Record as Borrowed;
 use slips_agent::sensor::{Sensor, SensorConfig};
 
-use super::packets::{FLOWS, said, seed};
+use super::packets::{FLOWS, said, seed, take};
 use super::{Error, Intake, Job, Progress, Source};
 use crate::output::InputTotals;
 
@@ -20,18 +21,19 @@ const STEP_US: u64 = 500_000;
 /// An interface that is open.
 pub struct Live {
     interface: Interface,
+    filter: Option<Filter>,
 }
 
 impl Live {
-    /// Opens an interface by its name.
+    /// Opens an interface by its name. Packets that do not pass the filter are counted and left out.
     ///
     /// # Errors
     /// There is no such interface, or no permission.
-    pub fn open(name: &str) -> Result<Self, Error> {
+    pub fn open(name: &str, filter: Option<Filter>) -> Result<Self, Error> {
         // More room than an agent takes: analysis stands behind this reader.
         let options = Options { kernel_buffer: 32 << 20, ..Options::default() };
         Interface::open(name, &options)
-            .map(|interface| Self { interface })
+            .map(|interface| Self { interface, filter })
             .map_err(|error| said(name, &error, true))
     }
 }
@@ -52,7 +54,7 @@ impl Source for Live {
             match self.interface.next_packet() {
                 Ok(Some(frame)) => {
                     let mut sink = |record: Borrowed<'_>| intake.take(record.into());
-                    sensor.packet(frame.ts_us, frame.link, frame.bytes, frame.wire_len, &mut sink);
+                    take(&mut sensor, &frame, self.filter.as_ref(), &mut sink);
                     if frame.ts_us >= next_us {
                         now_us = Some(frame.ts_us);
                     }
