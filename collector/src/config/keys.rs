@@ -132,7 +132,7 @@ pub const KEYS: &[Key] = &[
         help: "Packets to look at, in the language of tcpdump's simple filters; empty: all.",
         set: |c, text| {
             slips_agent::capture::filter::Filter::parse(text)
-                .map_err(|error| format!("an expression of tcpdump's filters ({error})"))?;
+                .map_err(|error| format!("a filter as tcpdump has them; {error}"))?;
             c.pcapfilter = text.to_owned();
             Ok(None)
         },
