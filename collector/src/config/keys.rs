@@ -118,7 +118,7 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "parameters",
         name: "debug",
-        help: "0: nothing; 1 to 3: what the program does inside, for a bug report.",
+        help: "For bug reports. 1: modules and threads; 2: also the whole configuration; 3: also each step of the reading.",
         set: |c, text| {
             let (level, note) = number(text, 0, 3, "a number from 0 to 3")?;
             c.debug = u8::try_from(level).unwrap_or(3);

@@ -173,6 +173,32 @@ impl Config {
         }
     }
 
+    /// The shipped `slips.conf`: every key with its help and its default.
+    #[must_use]
+    pub fn commented() -> String {
+        let mut out = String::from(
+            "# Configuration of slips. Every key stands here with its default; a file needs only what differs.\n\
+             # slips -c FILE reads it; without -c a slips.conf in the current folder is read if there is one.\n\
+             # slips --effective prints what would run. An unknown key stops the program. Names are those of Slips\n\
+             # where it has the key.\n",
+        );
+        let default = Self::default();
+        let mut section = "";
+        for key in keys::KEYS {
+            if key.section != section {
+                section = key.section;
+                out.push_str(&format!("\n[{section}]\n"));
+            }
+            out.push_str(&format!("# {}\n{} =", key.help, key.name));
+            let value = (key.show)(&default);
+            if !value.is_empty() {
+                out.push_str(&format!(" {value}"));
+            }
+            out.push('\n');
+        }
+        out
+    }
+
     /// The effective configuration as the text of a configuration file.
     #[must_use]
     pub fn effective(&self) -> String {

@@ -76,3 +76,24 @@ fn the_single_window_of_slips() {
     let (config, _) = Config::parse("c", "[parameters]\ntime_window_width = 'only_one_tw'\n").unwrap();
     assert_eq!(config.window_width_us, u64::MAX);
 }
+
+fn shipped() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../slips.conf")
+}
+
+#[test]
+fn the_shipped_file_is_the_table() {
+    let text = std::fs::read_to_string(shipped()).unwrap();
+    assert!(
+        text == Config::commented(),
+        "slips.conf differs from the keys: cargo test -p slips conf_write -- --ignored"
+    );
+    let (config, notes) = Config::parse("slips.conf", &text).unwrap();
+    assert_eq!((config, notes), (Config::default(), Vec::new()));
+}
+
+#[test]
+#[ignore = "writes slips.conf"]
+fn conf_write() {
+    std::fs::write(shipped(), Config::commented()).unwrap();
+}

@@ -45,6 +45,15 @@ use shard::Shard;
 use site::Stage;
 use workers::Workers;
 
+/// Shards that a configuration asks for.
+#[must_use]
+pub fn threads(config: &Config) -> usize {
+    match config.shards {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    }
+}
+
 /// Why there is no result.
 #[derive(Debug)]
 pub enum Error {
@@ -109,10 +118,7 @@ impl Engine {
     }
 
     fn with_stage(config: &Config, folder: Arc<Folder>, modules: Arc<Modules>, stage: Stage) -> Self {
-        let shards = match config.shards {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            n => n,
-        };
+        let shards = threads(config);
         let grid = Grid::new(config.window_width_us);
         let book = Book::new(config.evidence_threshold, config.window_width_us);
         let files = folder.has_files().then(|| Arc::clone(&folder));

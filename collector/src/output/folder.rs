@@ -72,7 +72,8 @@ struct State {
     dirty: bool,
     log: Growing,
     alerts: Growing,
-    blocked: BTreeSet<(u64, IpAddr, i64)>,
+    /// Windows of profiles that an alert asked to block, with the number of the first one that did.
+    blocked: BTreeMap<(IpAddr, i64), u64>,
     by_type: BTreeMap<String, u64>,
     alert_count: u64,
     input: InputTotals,
@@ -103,7 +104,7 @@ impl Folder {
             dirty: true,
             log: Growing::new(dir.join("alerts.log")),
             alerts: Growing::new(dir.join("alerts.jsonl")),
-            blocked: BTreeSet::new(),
+            blocked: BTreeMap::new(),
             by_type: BTreeMap::new(),
             alert_count: 0,
             input: InputTotals::default(),
@@ -187,7 +188,7 @@ impl Folder {
         state.alert_count += 1;
         state.findings.alert(alert.profile);
         if alert.blocked {
-            state.blocked.insert((alert.id, alert.profile, alert.window));
+            state.blocked.entry((alert.profile, alert.window)).or_insert(alert.id);
         }
         if self.files {
             state.log.line(&(line::alert_text(alert) + "\n"));
@@ -339,7 +340,7 @@ impl Folder {
             windows: counts.windows,
             evidence: state.by_type.clone(),
             alerts: state.alert_count,
-            blocked: state.blocked.iter().map(|(_, addr, _)| *addr).collect::<BTreeSet<_>>().len() as u64,
+            blocked: state.blocked.keys().map(|(addr, _)| *addr).collect::<BTreeSet<_>>().len() as u64,
             first_ts: line::seconds(counts.first_us),
             last_ts: line::seconds(counts.last_us),
             complete,
@@ -367,9 +368,11 @@ impl Folder {
 }
 
 /// The layout of Slips: who was asked to be blocked, and in which window.
-fn blocked_text(blocked: &BTreeSet<(u64, IpAddr, i64)>) -> String {
+fn blocked_text(blocked: &BTreeMap<(IpAddr, i64), u64>) -> String {
+    let mut order: Vec<_> = blocked.iter().map(|((addr, window), id)| (id, addr, window)).collect();
+    order.sort_unstable();
     let mut text = String::from("Detections:\n\n");
-    for (_, addr, window) in blocked {
+    for (_, addr, window) in order {
         text.push_str(&format!("\t{addr}: timewindow{window}\n"));
     }
     text

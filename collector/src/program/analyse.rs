@@ -49,6 +49,12 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
             console.line(&format!("Reading {name}"));
         }
     }
+    if config.debug >= 1 {
+        console.note(&format!("modules: {modules:?}, threads: {}", crate::engine::threads(config)));
+    }
+    if config.debug >= 2 {
+        config.effective().lines().for_each(|line| console.note(line));
+    }
     let engine = Engine::with_modules(config, Arc::clone(&folder), Arc::new(modules));
     let source: Box<dyn Source> = match <[_; 1]>::try_from(sources) {
         Ok([source]) => source,
@@ -86,6 +92,9 @@ fn feed(
             console.progress(&progress);
             if let Some(totals) = progress.totals {
                 folder.input(totals.clone());
+            }
+            if config.debug >= 3 {
+                console.note(&format!("{progress:?}"));
             }
         };
         let job = Job { stop, progress: &progress, say: &|text| console.note(text) };
