@@ -339,7 +339,7 @@ fn input_that_is_none_is_refused_and_leaves_nothing() {
         (vec!["-r", "empty.pcap"], "empty.pcap: is empty"),
         (vec!["-r", "noise.pcap"], "noise.pcap: is no capture"),
         (vec!["-r", "text.pcap"], "text.pcap: is no capture"),
-        (vec!["-r", "folder"], "folder: is a folder"),
+        (vec!["-r", "folder"], "folder: the folder holds no capture file"),
         (vec!["-r", "missing.pcap"], "missing.pcap: there is no such file"),
         (vec!["-f", "missing.log"], "missing.log: cannot be read: there is no such file"),
         (vec!["-f", "empty.pcap"], "empty.pcap: "),

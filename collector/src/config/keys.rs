@@ -150,16 +150,6 @@ pub const KEYS: &[Key] = &[
         show: |c| c.shards.to_string(),
     },
     Key {
-        section: "timestamp",
-        name: "format",
-        help: "Times in Argus files, such as %Y/%m/%d %H:%M:%S.%f (UTC); empty: recognised.",
-        set: |c, text| {
-            c.timestamp_format = (!text.is_empty()).then(|| text.to_owned());
-            Ok(None)
-        },
-        show: |c| c.timestamp_format.clone().unwrap_or_default(),
-    },
-    Key {
         section: "detection",
         name: "evidence_detection_threshold",
         help: "Attacks per minute that make an alert: 0.08 sensitive, 0.25 default, 0.43 insensitive.",

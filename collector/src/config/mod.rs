@@ -42,8 +42,6 @@ pub struct Config {
     pub create_log_files: bool,
     /// `[parameters] pcapfilter`: empty = every packet.
     pub pcapfilter: String,
-    /// `[timestamp] format`: how times are written in Argus files, by `strptime`; `None` = recognised.
-    pub timestamp_format: Option<String>,
     /// `[detection] evidence_detection_threshold`, attacks per minute.
     pub evidence_threshold: f64,
     /// `[modules] disable`.
@@ -79,7 +77,6 @@ impl Default for Config {
             log_report_time_s: 5,
             create_log_files: true,
             pcapfilter: String::new(),
-            timestamp_format: None,
             evidence_threshold: 0.25,
             disabled_modules: Vec::new(),
             timeline_human_timestamp: true,

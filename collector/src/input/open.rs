@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use slips_agent::capture::filter::Filter;
 use slips_agent::cli::nearest;
 
 use super::argus::{Argus, is_argus};
@@ -76,6 +77,8 @@ pub struct Wish<'a> {
     pub format: Option<Format>,
     /// `[timestamp] format`: how the times of Argus are written.
     pub time_format: Option<&'a str>,
+    /// Packets of captures that are left out are those that do not pass.
+    pub filter: Option<&'a Filter>,
 }
 
 /// A source with the reason why it was taken for what it is.
@@ -120,7 +123,7 @@ fn over(format: Format, stream: Stream, path: &Path, wish: &Wish<'_>) -> Result<
         Format::Suricata => Box::new(Suricata::over(stream, regular)?),
         Format::Argus => Box::new(Argus::over(stream, wish.time_format)?),
         Format::Nfdump => Box::new(Nfdump::over(stream)?),
-        Format::Pcap => Box::new(Packets::over(stream)?),
+        Format::Pcap => Box::new(Packets::over(stream)?.filtered(wish.filter)),
     })
 }
 
@@ -189,7 +192,7 @@ fn folder(path: &Path, wish: &Wish<'_>) -> Result<Box<dyn Source>, Error> {
     let source: Box<dyn Source> = match format {
         Format::Zeek => Box::new(Zeek::open(path)?),
         Format::Nfdump => Box::new(Nfdump::open(path)?),
-        Format::Pcap => Box::new(Packets::open(path)?),
+        Format::Pcap => Box::new(Packets::open(path)?.filtered(wish.filter)),
         Format::Suricata | Format::Argus => {
             let mut sources: Vec<Box<dyn Source>> = Vec::new();
             let mut refused = None;

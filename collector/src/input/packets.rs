@@ -7,8 +7,9 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use slips_agent::capture::{Error as CaptureError, Reader};
-use slips_agent::record::Record as Borrowed;
+use slips_agent::capture::filter::Filter;
+use slips_agent::capture::{Error as CaptureError, Frame, Reader};
+use slips_agent::record::{Record as Borrowed, Sink};
 use slips_agent::sensor::{Sensor, SensorConfig};
 
 use super::{Error, Intake, Job, Progress, Source};
@@ -29,6 +30,7 @@ pub struct Packets {
     later: VecDeque<PathBuf>,
     describe: String,
     total_bytes: Option<u64>,
+    filter: Option<Filter>,
 }
 
 impl Packets {
@@ -56,9 +58,21 @@ impl Packets {
         Reader::from_reader(&name, Box::new(stream)).map(Self::of).map_err(|error| said(&name, &error, true))
     }
 
+    /// The same; packets that do not pass the filter are counted and left out.
+    #[must_use]
+    pub fn filtered(self, filter: Option<&Filter>) -> Self {
+        Self { filter: filter.cloned(), ..self }
+    }
+
     fn of(reader: Reader) -> Self {
         let total_bytes = reader.size();
-        Self { reader, later: VecDeque::new(), describe: "capture file".to_owned(), total_bytes }
+        Self {
+            reader,
+            later: VecDeque::new(),
+            describe: "capture file".to_owned(),
+            total_bytes,
+            filter: None,
+        }
     }
 
     /// The captures of a folder.
@@ -87,7 +101,7 @@ impl Packets {
         };
         let reader = Reader::open(&first).map_err(|e| said(&first.display().to_string(), &e, true))?;
         let describe = format!("folder with {count} capture file{}", if count == 1 { "" } else { "s" });
-        Ok(Self { reader, later, describe, total_bytes: Some(total_bytes) })
+        Ok(Self { reader, later, describe, total_bytes: Some(total_bytes), filter: None })
     }
 }
 
@@ -150,7 +164,7 @@ impl Source for Packets {
         while !ended && !job.stopped() {
             let end = match self.reader.next_packet() {
                 Ok(Some(frame)) => {
-                    sensor.packet(frame.ts_us, frame.link, frame.bytes, frame.wire_len, &mut sink);
+                    take(&mut sensor, &frame, self.filter.as_ref(), &mut sink);
                     packets += 1;
                     None
                 }
@@ -196,6 +210,16 @@ impl Source for Packets {
             said(self.reader.name(), &error, false)
         })
     }
+}
+
+/// A frame for the sensor, if it passes the filter.
+pub(super) fn take(sensor: &mut Sensor, frame: &Frame<'_>, filter: Option<&Filter>, sink: &mut impl Sink) {
+    if filter.is_some_and(|filter| !filter.passes(frame.link, frame.bytes, frame.wire_len)) {
+        let ledger = sensor.ledger_mut();
+        ledger.filtered = ledger.filtered.saturating_add(1);
+        return;
+    }
+    sensor.packet(frame.ts_us, frame.link, frame.bytes, frame.wire_len, sink);
 }
 
 /// Blocks of a file that make no sense.

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
+use slips_agent::capture::filter::Filter;
 use slips_agent::capture::live;
 
 use super::args::{Analysis, Input};
@@ -125,12 +126,19 @@ type Opened = (Vec<Box<dyn Source>>, Vec<String>);
 
 fn open(inputs: &[Input], config: &mut Config) -> Result<Opened, Failure> {
     let (mut sources, mut names) = (Vec::new(), Vec::new());
+    let filter = match config.pcapfilter.as_str() {
+        "" => None,
+        text => Some(Filter::parse(text).map_err(|error| Failure::usage(error.to_string()))?),
+    };
     for input in inputs {
         let refused = |error: InputError| Failure::usage(error.to_string());
         let (name, source): (String, Box<dyn Source>) = match input {
-            Input::Packets(path) => (shown(path), Box::new(Packets::open(path).map_err(refused)?)),
+            Input::Packets(path) => {
+                let source = Packets::open(path).map_err(refused)?.filtered(filter.as_ref());
+                (shown(path), Box::new(source))
+            }
             Input::Interface(name) => {
-                let source = Live::open(name).map_err(refused)?;
+                let source = Live::open(name, filter.clone()).map_err(refused)?;
                 for (addr, prefix) in live::addresses(name) {
                     config.own_addresses.push(addr);
                     config.interface_networks.extend(Network::new(addr, prefix));
@@ -138,7 +146,11 @@ fn open(inputs: &[Input], config: &mut Config) -> Result<Opened, Failure> {
                 (name.clone(), Box::new(source))
             }
             Input::Flows(path, format) => {
-                let wish = input::Wish { format: *format, time_format: config.timestamp_format.as_deref() };
+                let wish = input::Wish {
+                    format: *format,
+                    time_format: config.timestamp_format.as_deref(),
+                    filter: filter.as_ref(),
+                };
                 (shown(path), input::open(path, &wish).map_err(refused)?)
             }
         };
