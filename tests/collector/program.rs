@@ -344,7 +344,7 @@ fn input_that_is_none_is_refused_and_leaves_nothing() {
         (vec!["-f", "missing.log"], "missing.log: cannot be read: there is no such file"),
         (vec!["-f", "empty.pcap"], "empty.pcap: "),
         (vec!["-f", "folder"], "folder: "),
-        (vec!["-f", "text.pcap"], "text.pcap:1: "),
+        (vec!["-f", "text.pcap"], "text.pcap: is not recognised"),
         (vec!["-b", "text.pcap"], "text.pcap: "),
         (vec!["-f", &good, "--format", "zeke"], "unknown format zeke, did you mean zeek?"),
         (vec!["-i", "no-such-interface"], "no-such-interface"),
