@@ -8,6 +8,8 @@ mod support;
 mod capture;
 mod decode;
 mod determinism;
+#[cfg(target_os = "linux")]
+mod dump;
 mod filter;
 mod handshakes;
 #[cfg(target_os = "linux")]

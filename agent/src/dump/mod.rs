@@ -66,6 +66,40 @@ pub fn run(
     Ok(Ran { written: dump.finish()?, ledger: *sensor.ledger(), cut })
 }
 
+/// Watches an interface until `stop` says so, and writes each flow to `out` when it ends. On a quiet link time is that of
+/// `now_us`, the same clock that the kernel stamps packets with. `trouble` hears what goes wrong with the interface; it may
+/// come back.
+///
+/// # Errors
+/// The first error of the output, such as a closed pipe.
+#[cfg(target_os = "linux")]
+pub fn watch(
+    interface: &mut capture::live::Interface,
+    config: &SensorConfig,
+    out: impl Write,
+    stop: &dyn Fn() -> bool,
+    now_us: &dyn Fn() -> u64,
+    trouble: &mut dyn FnMut(capture::Error),
+) -> io::Result<Ran> {
+    let mut dump = Dump::new(out);
+    let mut sensor = Sensor::new(config);
+    while !dump.failed() && !stop() {
+        match interface.next_packet() {
+            Ok(Some(frame)) => {
+                sensor.packet(frame.ts_us, frame.link, frame.bytes, frame.wire_len, &mut dump);
+            }
+            Ok(None) => {
+                sensor.advance(now_us(), &mut dump);
+                dump.flush();
+            }
+            Err(error) => trouble(error),
+        }
+    }
+    sensor.finish(&mut dump);
+    sensor.ledger_mut().kernel_dropped = interface.statistics().dropped;
+    Ok(Ran { written: dump.finish()?, ledger: *sensor.ledger(), cut: None })
+}
+
 /// Writes the lines. The first error of the output ends the writing and is kept for [`Dump::finish`].
 #[derive(Debug)]
 pub struct Dump<W> {
@@ -115,6 +149,16 @@ impl<W: Write> Dump<W> {
         match self.error {
             Some(error) => Err(error),
             None => self.out.flush().map(|()| Written { flows: self.flows, dropped: self.dropped }),
+        }
+    }
+
+    /// Whoever reads shall have what is written so far.
+    #[cfg(target_os = "linux")]
+    fn flush(&mut self) {
+        if self.error.is_none()
+            && let Err(error) = self.out.flush()
+        {
+            self.error = Some(error);
         }
     }
 
