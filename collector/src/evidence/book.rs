@@ -2,8 +2,8 @@
 //!
 //! Enters: observations in their total order. Leaves, by a [`Herald`]: evidence raised, grown, settled; alerts. Observations of one
 //! kind with equal keys in one window of one profile are one evidence. The accumulated threat of a profile in a window is the
-//! sum of level × confidence over its evidence, as it stands, that counts (attacker at the source, not info) and was in no
-//! alert; when it reaches the threshold an alert lists exactly that evidence. Bounded: [`Book::MAX_EVIDENCE`] a window of a profile.
+//! sum of level × confidence × (1 + powers of ten in its count) over its evidence, as it stands, that counts (attacker at the
+//! source, not info) and was in no alert; when it reaches the threshold an alert lists exactly that evidence. Bounded: [`Book::MAX_EVIDENCE`] a window of a profile.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -66,8 +66,14 @@ impl Line {
         if self.used || evidence.attacker_side != Side::Source || evidence.threat_level == ThreatLevel::Info {
             return 0.0;
         }
-        evidence.threat_level.value() * evidence.confidence
+        evidence.threat_level.value() * evidence.confidence * tellings(evidence.count)
     }
+}
+
+/// How often evidence of `count` observations was told: once, and again at each power of ten. It weighs as often: Slips counts every
+/// repetition as new evidence, and one scan of 1,000 ports is worse than one of 10.
+fn tellings(count: u64) -> f64 {
+    f64::from(count.checked_ilog10().unwrap_or(0)) + 1.0
 }
 
 /// Where an observation was made.

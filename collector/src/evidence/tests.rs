@@ -201,3 +201,21 @@ fn too_much_evidence_is_refused_and_counted() {
     }
     assert_eq!((heard.evidence.len(), book.refused()), (Book::MAX_EVIDENCE, 7));
 }
+
+/// 0.8 × 0.5 weighs 0.4, 0.8, 1.2 and 1.6 at 1, 10, 100 and 1,000 observations.
+#[test]
+fn what_is_seen_again_weighs_at_each_power_of_ten() {
+    let alerts_after = |observations: u64, per_minute: f64| {
+        let (mut book, mut heard) = (Book::new(per_minute, HOUR), Heard::default());
+        for _ in 0..observations {
+            book.take(finding(1, ThreatLevel::High, 0.5), place(1), &mut heard);
+        }
+        heard.alerts.iter().map(|a| a.accumulated).collect::<Vec<_>>()
+    };
+    let threshold = 1.2 / 60.0;
+    assert!(alerts_after(99, threshold).is_empty());
+    assert_eq!(alerts_after(100, threshold).len(), 1);
+    assert!((alerts_after(100, threshold)[0] - 1.2).abs() < 1e-9);
+    assert!(alerts_after(999, 1.6 / 60.0).is_empty());
+    assert_eq!(alerts_after(5000, 1.6 / 60.0).len(), 1);
+}
