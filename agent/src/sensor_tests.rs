@@ -200,3 +200,53 @@ fn the_clock_may_jump() {
     assert_eq!(flows.len(), 2);
     assert!(flows.iter().all(|f| f.duration_us <= 5));
 }
+
+/// IPv6 with UDP inside, from a Teredo address.
+fn ipv6(payload: &[u8]) -> Vec<u8> {
+    let body = udp(40_000, 40_001, payload);
+    let mut out = vec![0x60, 0, 0, 0, 0, body.len() as u8, 17, 64];
+    out.extend([0x20, 0x01, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+    out.extend([0x20, 0x01, 0x48, 0x60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x68]);
+    out.extend(body);
+    out
+}
+
+/// Service of the outer flow, and whether there was an inner one.
+fn tunnelled(src_port: u16, dst_port: u16, payload: &[u8]) -> (Service, bool) {
+    let flows = run(&SensorConfig::default(), &[(1, plain_udp(1, 2, src_port, dst_port, payload))]);
+    let outer = flows.iter().find(|f| f.parent.is_none()).unwrap();
+    (outer.service, flows.iter().any(|f| f.parent == Some(outer.uid) && f.tuple.orig_port == 40_000))
+}
+
+#[test]
+fn tunnels_over_udp_are_known_by_port_and_shape() {
+    let inner = ipv6(&[1, 2, 3]);
+    let plain = (Service::UNKNOWN, false);
+    // Teredo: alone, behind an origin, behind authentication and origin; off its port only with a Teredo address.
+    let origin = [&[0; 8][..], &inner].concat();
+    let signed = [&[0, 1, 0, 0][..], &[9; 9], &origin].concat();
+    for payload in [&inner, &origin, &signed] {
+        assert_eq!(tunnelled(3797, 3544, payload), (Service::TEREDO, true));
+        assert_eq!(tunnelled(3544, 3797, payload), (Service::TEREDO, true));
+    }
+    assert_eq!(tunnelled(3797, 32_900, &inner), (Service::TEREDO, true));
+    assert_eq!(tunnelled(3797, 32_900, &origin), plain);
+    let mut nobody = inner.clone();
+    nobody[8] = 0xfd;
+    assert_eq!(tunnelled(3797, 32_900, &nobody), plain);
+    assert_eq!(tunnelled(3797, 32_900, &inner[..inner.len() - 1]), plain, "not a whole packet");
+    // AYIYA: identity of 16 bytes, signature of 20, forwarding IPv6.
+    let ayiya = [&[0x41, 0x52, 1, 41, 0, 0, 0, 0][..], &[7; 16], &[8; 20], &inner].concat();
+    assert_eq!(tunnelled(53_859, 5072, &ayiya), (Service::AYIYA, true));
+    // GTP: bare; with options and two extension headers; not user data; extension headers without end.
+    let bare = [&[0x30, 255, 0, 0, 0, 0, 0, 1][..], &inner].concat();
+    assert_eq!(tunnelled(2152, 2152, &bare), (Service::GTPV1, true));
+    let extended =
+        [&[0x34, 255, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x85][..], &[1, 0, 0, 0xc0, 1, 0, 0, 0], &inner].concat();
+    assert_eq!(tunnelled(5906, 2152, &extended), (Service::GTPV1, true));
+    let echo = [&[0x30, 1][..], &bare[2..]].concat();
+    assert!(!tunnelled(2152, 2152, &echo).1);
+    let endless = [&[0x34, 255, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x85][..], &[1, 0, 0, 0x85].repeat(300)].concat();
+    assert!(!tunnelled(2152, 2152, &endless).1);
+    assert!(!tunnelled(2152, 2152, &[0x34, 255, 0, 0, 0, 0, 0, 1, 0, 0, 0, 5, 0, 0]).1);
+}
