@@ -49,6 +49,7 @@ fn flow(host: u8, n: u64, random: &mut Random) -> FlowRecord {
 
 #[test]
 fn a_record_says_what_it_occupies() {
+    let _alone = crate::alone();
     let mut random = Random(77);
     let empty = bytes();
     let mut features = Features::new(START);
@@ -73,6 +74,7 @@ fn a_record_says_what_it_occupies() {
 /// 100,000 random flows of 200 hosts through the least memory: closing, eviction and encoding of everything that leaves.
 #[test]
 fn the_agents_table_allocates_at_its_start_only() {
+    let _alone = crate::alone();
     for memory_bytes in [0, 1 << 20] {
         let before = bytes();
         let mut windows =

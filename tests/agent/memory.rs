@@ -9,7 +9,7 @@
 mod support;
 
 use std::cell::Cell;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use slips_agent::capture::Reader;
 use slips_agent::capture::filter::Filter;
@@ -80,7 +80,10 @@ mod counting {
 }
 
 /// The kernel counts the memory of the whole process, so one test at a time.
-static ALONE: Mutex<()> = Mutex::new(());
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What was opened is over or still open; flows say the same as the counters.
 fn books(ledger: &Ledger, open: usize, finals: u64) {
@@ -115,7 +118,7 @@ fn reading_and_filtering_allocate_nothing() {
 
 #[test]
 fn nothing_is_allocated_over_real_captures_and_the_books_balance() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let captures = support::captures();
     assert!(!captures.is_empty(), "the repository's own captures are missing");
     let mut packets = 0;
@@ -204,7 +207,7 @@ fn resident_bytes() -> u64 {
 
 #[test]
 fn a_million_random_tuples_change_neither_memory_nor_what_is_in_use() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     const PACKETS: u64 = 1_000_000;
     let mut sensor = Sensor::new(&SensorConfig { hash_seed: 7, ..SensorConfig::default() });
     let (finals, kept) = (Cell::new(0u64), Cell::new(None));
