@@ -14,6 +14,7 @@ pub mod arp;
 pub(crate) mod bench;
 pub mod catalog;
 mod context;
+pub mod dns;
 mod finding;
 pub mod long_connections;
 pub mod odd_connections;
@@ -112,6 +113,7 @@ pub const MODULES: &[Entry] = &[
     arp::ENTRY,
     odd_connections::ENTRY,
     threats::ENTRY,
+    dns::ENTRY,
 ];
 
 /// The modules of one configuration, ready to run.
