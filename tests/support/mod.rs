@@ -1,5 +1,6 @@
 //! Helpers shared by the test binaries: where data and binaries are.
 
+pub mod broker;
 #[cfg(target_os = "linux")]
 pub mod netns;
 pub mod path;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use argh::FromArgs;
 
 use super::Failure;
+use crate::capture::filter::Filter;
 use crate::uplink::broker::Broker;
 use crate::wire::topic::is_name;
 use crate::wire::{DEFAULT_REPORT, MAX_REPORT, MIN_REPORT};
@@ -24,6 +25,7 @@ pub(super) const FLAGS: &[&str] = &[
     "--timeout",
     "--insecure",
     "--dump",
+    "--pcapfilter",
     "--check",
     "--version",
     "-v",
@@ -49,7 +51,7 @@ pub(super) struct Args {
     /// name of this sensor in the site; default agent
     #[argh(option)]
     sensor: Option<String>,
-    /// flows followed at the same time; default 8192
+    /// flows followed at the same time; default 8192 on an interface, 65536 for a file, as slips does it
     #[argh(option)]
     flows: Option<usize>,
     /// largest report, bytes; default 32768
@@ -67,6 +69,9 @@ pub(super) struct Args {
     /// instead of publishing, print each flow when it ends as one JSON line with the field names of Zeek's logs
     #[argh(switch)]
     dump: bool,
+    /// packets to look at, in the words of tcpdump; all others are counted and left out
+    #[argh(option)]
+    pcapfilter: Option<String>,
     /// say whether it could run, touch nothing
     #[argh(switch)]
     check: bool,
@@ -86,6 +91,7 @@ pub(super) struct Job {
     pub(super) broker: Broker,
     pub(super) site: String,
     pub(super) sensor: String,
+    pub(super) filter: Filter,
     pub(super) flows: usize,
     pub(super) report_bytes: usize,
     pub(super) spool_bytes: usize,
@@ -146,13 +152,20 @@ impl Args {
         let url = self.broker.as_deref().unwrap_or("mqtt://localhost:1883");
         let broker = Broker::parse(url).map_err(|what| Failure::usage(format!("--broker: {what}")))?;
         broker.allow(self.insecure).map_err(Failure::usage)?;
+        let filter = self.pcapfilter.as_deref().unwrap_or_default();
+        let filter = Filter::parse(filter).map_err(|e| Failure::usage(format!("--pcapfilter: {e}")))?;
+        if self.dump && self.pcapfilter.is_some() {
+            return Err(Failure::usage("--dump prints every flow: leave out --pcapfilter"));
+        }
+        let flows = if self.read.is_some() { 65_536 } else { 8192 };
         Ok(Job {
+            filter,
             file: self.read,
             interface: self.interface,
             broker,
             site: name("--site", self.site, "home")?,
             sensor: name("--sensor", self.sensor, "agent")?,
-            flows: within("--flows", self.flows, 8192, 16, 16_777_216)?,
+            flows: within("--flows", self.flows, flows, 16, 16_777_216)?,
             report_bytes: within(
                 "--report-bytes",
                 self.report_bytes,

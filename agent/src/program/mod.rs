@@ -5,6 +5,7 @@
 
 mod args;
 mod dump;
+mod live;
 mod publish;
 mod report;
 
@@ -84,6 +85,15 @@ fn work(job: &Job) -> Result<(), Failure> {
 fn check(job: &Job) -> Result<(), Failure> {
     if let Some(file) = &job.file {
         crate::capture::Reader::open(file).map_err(|e| Failure::usage(e.to_string()))?;
+    }
+    if let Some(name) = &job.interface {
+        let there = crate::capture::live::interfaces();
+        if name != crate::capture::live::ANY && !there.contains(name) {
+            return Err(Failure::usage(format!(
+                "there is no interface {name}; there are {}",
+                there.join(", ")
+            )));
+        }
     }
     let source = job.file.as_deref().map_or_else(|| job.source(), |f| f.display().to_string());
     say(&if job.dump {

@@ -17,10 +17,10 @@ use crate::wire::{Boot, Detail, Encoder, Options, TimeBase};
 /// How long the first connection may take before a file is given up.
 const FIRST: Duration = Duration::from_secs(5);
 /// How long what is left may take after the owner has asked for the end.
-const LAST: Duration = Duration::from_secs(5);
+pub(super) const LAST: Duration = Duration::from_secs(5);
 
 /// Random bits of the operating system, as std draws them for its hash maps.
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 
@@ -30,12 +30,12 @@ pub(super) fn run(job: &Job, stop: &AtomicBool) -> Result<(), Failure> {
             let reader = Reader::open(file).map_err(|e| Failure::usage(e.to_string()))?;
             publish_file(job, reader, stop)
         }
-        None => Err(Failure::usage("this build cannot watch an interface")),
+        None => super::live::run(job, &job.source(), &job.filter, stop),
     }
 }
 
 /// Starts the session. Until `warn` is up, warnings are kept: a file that cannot even begin says so once, as its failure.
-fn start(job: &Job, boot: Boot, warn: &Arc<AtomicBool>) -> Result<Session, Failure> {
+pub(super) fn start(job: &Job, boot: Boot, warn: &Arc<AtomicBool>) -> Result<Session, Failure> {
     let settings = Settings {
         broker: job.broker.clone(),
         site: job.site.clone(),
@@ -55,7 +55,7 @@ fn start(job: &Job, boot: Boot, warn: &Arc<AtomicBool>) -> Result<Session, Failu
     .map_err(|e| Failure::run(format!("the system gives no thread: {e}")))
 }
 
-fn encoder(job: &Job, boot: Boot) -> Result<Encoder, Failure> {
+pub(super) fn encoder(job: &Job, boot: Boot) -> Result<Encoder, Failure> {
     let options = Options {
         site: &job.site,
         sensor: &job.sensor,
@@ -97,10 +97,15 @@ fn publish_file(job: &Job, mut reader: Reader, stop: &AtomicBool) -> Result<(), 
                 _ => format!("{packets} packets"),
             });
         }
-        reporter.counted(sensor.ledger());
-        sensor.packet(frame.ts_us, frame.link, frame.bytes, frame.wire_len, &mut reporter);
+        if job.filter.passes(frame.link, frame.bytes, frame.wire_len) {
+            reporter.counted(sensor.ledger());
+            sensor.packet(frame.ts_us, frame.link, frame.bytes, frame.wire_len, &mut reporter);
+        } else {
+            sensor.ledger_mut().filtered += 1;
+        }
     }
     let interrupted = up(stop);
+    sensor.ledger_mut().kernel_dropped = reader.dropped();
     if !reporter.stuck() {
         sensor.finish(&mut reporter);
         let ledger = *sensor.ledger();

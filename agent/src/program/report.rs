@@ -78,6 +78,22 @@ impl<'a> Reporter<'a> {
         }
     }
 
+    /// The clock was set: UTC is sensor time plus `offset_us` from the next report on.
+    pub(super) fn clock(&mut self, offset_us: i64, clock: Clock) {
+        (self.offset_us, self.clock) = (offset_us, clock);
+    }
+
+    /// Refreshes what the status says.
+    pub(super) fn health(&self, now_us: u64, ledger: &Ledger) {
+        let time = self.base(now_us);
+        self.session.health(Health { ledger: *ledger, time, unfit_records: self.unfit });
+    }
+
+    /// Whether the report has no records.
+    pub(super) fn is_empty(&self) -> bool {
+        self.encoder.records() == 0
+    }
+
     /// The collector does not take any more: nothing is reported any longer.
     pub(super) fn stuck(&self) -> bool {
         self.stuck

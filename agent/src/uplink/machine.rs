@@ -201,10 +201,10 @@ impl Machine {
         self.end == End::Over
     }
 
-    /// Whether no more reports come.
+    /// Whether everything is said, so that the connection ends on purpose.
     #[must_use]
-    pub fn ending(&self) -> bool {
-        self.end != End::No
+    pub fn closing(&self) -> bool {
+        matches!(self.end, End::Leaving { .. } | End::Closing { .. } | End::Over)
     }
 
     /// A report is ready; gives its number.

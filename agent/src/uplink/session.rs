@@ -322,17 +322,16 @@ impl Shared {
             let error = self.serve(&mut connection);
             let mut inner = self.lock();
             inner.client = None;
-            let fresh = error.is_some() && inner.error != error;
-            let over = inner.machine.over();
-            let ending = inner.machine.ending();
-            if let Some(error) = error {
+            let closing = inner.machine.closing();
+            let fresh = error.is_some() && inner.error != error && !closing;
+            if let (Some(error), false) = (error, closing) {
                 inner.error = Some(error);
             }
             let text = inner.error.clone().unwrap_or_default();
             inner.machine.disconnected(self.now());
             self.drive(&mut inner);
             drop(inner);
-            if fresh && !over && !ending {
+            if fresh {
                 (self.notify)(Notice::Warning(format!("the broker {} {text}", self.settings.broker)));
             }
         }

@@ -76,8 +76,20 @@ struct Run {
     /// Reports come, or were asked for. Before that the sensor cannot know that it has another collector now, which may
     /// lack what the one before had.
     begun: bool,
-    /// The sensor has nothing before this number, and since when that is known without a report having come.
-    gone: Option<(u64, u64)>,
+    /// What the sensor no longer has.
+    gone: Option<Gone>,
+    /// Nothing of this run was ever settled here: another collector may have what came before.
+    new: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Gone {
+    /// The sensor has nothing before this number.
+    oldest: u64,
+    /// Since when that is known without a report having come.
+    since_us: u64,
+    /// What the sensor says that it had to discard.
+    discarded: u64,
 }
 
 #[derive(Debug, Default)]
@@ -234,8 +246,8 @@ impl Desk {
             batch.reply(&key, false);
             return Ok(());
         }
-        if let Some((_, since)) = &mut run.gone {
-            *since = now_us;
+        if let Some(gone) = &mut run.gone {
+            gone.since_us = now_us;
         }
         let new = !run.held.contains_key(&seq);
         let room = run.held.len() < MAX_HELD && *held_bytes + bytes.len() <= MAX_HELD_BYTES;
@@ -280,8 +292,12 @@ impl Desk {
             return Ok(());
         }
         let Some((key, run, _)) = self.run(topic, status.boot, false, next, batch)? else { return Ok(()) };
-        if oldest > run.next && run.gone.is_none_or(|(before, _)| before < oldest) {
-            run.gone = Some((oldest, now_us));
+        if run.new && !status.online && status.custody.waiting == 0 {
+            // A sensor that has left, and owes nobody anything.
+            return Ok(());
+        }
+        if oldest > run.next && run.gone.is_none_or(|gone| gone.oldest < oldest) {
+            run.gone = Some(Gone { oldest, since_us: now_us, discarded: status.custody.discarded });
         }
         let behind = status.custody.next > run.next && (!run.begun || !run.held.is_empty());
         let ask = behind && run.may_ask(now_us);
@@ -294,26 +310,30 @@ impl Desk {
     pub fn tick(&mut self, now_us: u64, batch: &mut Batch) {
         for ((site, sensor), state) in &mut self.sensors {
             for run in &mut state.runs {
-                let Some((oldest, since)) = run.gone else { continue };
-                if now_us.saturating_sub(since) < GRACE_US {
+                let Some(Gone { oldest, since_us, discarded }) = run.gone else { continue };
+                if now_us.saturating_sub(since_us) < GRACE_US {
                     continue;
                 }
                 run.gone = None;
                 let key = RunKey { site: Arc::clone(site), sensor: Arc::clone(sensor), boot: run.boot };
+                // Of a run that is new here, only what was discarded is lost; the rest is with another collector.
+                let mut most = if run.new { discarded } else { u64::MAX };
                 let mut lost = 0;
                 // What waits here is not lost, although the sensor no longer has it.
                 while run.next < oldest {
                     let until = run.held.first_key_value().map_or(oldest, |(seq, _)| oldest.min(*seq));
-                    if until > run.next {
-                        lost += until - run.next;
-                        batch.entries.push((key.clone(), Entry::Lost(until - run.next)));
-                        run.next = until;
+                    let gap = until - run.next;
+                    let gone = gap.min(most);
+                    most -= gone;
+                    lost += gone;
+                    for entry in [Entry::Lost(gone), Entry::Elsewhere(gap - gone)] {
+                        if !matches!(entry, Entry::Lost(0) | Entry::Elsewhere(0)) {
+                            batch.entries.push((key.clone(), entry));
+                        }
                     }
-                    let before = run.next;
+                    run.next = until;
+                    run.new = false;
                     run.settle(&key, &mut self.held_bytes, batch);
-                    if run.next == before {
-                        break;
-                    }
                 }
                 if lost > 0 {
                     batch.sentences.push(format!(
@@ -416,7 +436,7 @@ impl Desk {
                     let oldest = sensor.runs.remove(0);
                     *held_bytes -= oldest.held_bytes();
                 }
-                sensor.runs.push(Run::new(boot, known.unwrap_or(1)));
+                sensor.runs.push(Run::new(boot, known));
                 sensor.runs.len() - 1
             }
         };
@@ -425,8 +445,12 @@ impl Desk {
 }
 
 impl Run {
-    const fn new(boot: Boot, next: u64) -> Self {
-        Self { boot, next, held: BTreeMap::new(), asked_us: None, begun: false, gone: None }
+    const fn new(boot: Boot, next: Option<u64>) -> Self {
+        let (new, next) = match next {
+            Some(next) => (false, next),
+            None => (true, 1),
+        };
+        Self { boot, next, held: BTreeMap::new(), asked_us: None, begun: false, gone: None, new }
     }
 
     fn held_bytes(&self) -> usize {
@@ -438,6 +462,7 @@ impl Run {
         while let Some(held) = self.held.remove(&self.next) {
             *held_bytes -= held.bytes.len();
             self.next += 1;
+            self.new = false;
             let entry = if held.good { Entry::Report(held.bytes) } else { Entry::Rejected };
             batch.entries.push((key.clone(), entry));
         }

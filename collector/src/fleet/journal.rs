@@ -53,6 +53,8 @@ pub enum Entry {
     Rejected,
     /// So many reports are gone: the sensor no longer has them.
     Lost(u64),
+    /// So many reports were stored by another collector, before this journal.
+    Elsewhere(u64),
 }
 
 /// The journal.
@@ -203,6 +205,7 @@ fn settle(tx: &Transaction<'_>, key: &RunKey, entry: &Entry) -> rusqlite::Result
         }
         Entry::Rejected => (1, 0, 1),
         Entry::Lost(count) => (count.cast_signed(), count.cast_signed(), 0),
+        Entry::Elsewhere(count) => (count.cast_signed(), 0, 0),
     };
     tx.prepare_cached(
         "UPDATE run SET next = next + ?2, lost = lost + ?3, rejected = rejected + ?4 WHERE id = ?1",

@@ -250,6 +250,7 @@ impl Fleet {
                 Entry::Report(bytes) => self.sites.report(&key.site, &key.sensor, bytes.clone()),
                 Entry::Rejected => self.sites.losses(&key.site, 0, 1),
                 Entry::Lost(count) => self.sites.losses(&key.site, *count, 0),
+                Entry::Elsewhere(_) => {}
             }
         }
     }

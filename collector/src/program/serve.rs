@@ -41,7 +41,7 @@ pub(super) fn run(
         }
     }
     for (site, sensor, kind, count) in &outcome.nonsense {
-        console.note(&format!("{site}/{sensor}: {count} messages refused: {kind:?}"));
+        console.note(&format!("{site}/{sensor}: {count} {}", kind.name().replace('_', " ")));
     }
     if failed.is_empty() { Ok(()) } else { Err(Failure::run(failed.join("; "))) }
 }

@@ -28,16 +28,25 @@ fn report(sensor: &str, boot: Boot, seq: u64) -> Bytes {
 }
 
 fn status(sensor: &str, boot: Boot, oldest: u64, next: u64) -> Bytes {
+    status_of(
+        sensor,
+        boot,
+        true,
+        Custody { next, oldest, waiting: next - oldest, discarded: 1, ..Custody::default() },
+    )
+}
+
+fn status_of(sensor: &str, boot: Boot, online: bool, custody: Custody) -> Bytes {
     let status = Status {
         site: SITE,
         sensor,
         boot,
-        online: true,
+        online,
         version: "1",
         time: TimeBase::default(),
         detail: Detail::Flows,
         capabilities: 0,
-        custody: Custody { next, oldest, ..Custody::default() },
+        custody,
         ledger: Ledger::default(),
         blocks: heapless::Vec::new(),
         blocks_left_out: 0,
@@ -95,6 +104,7 @@ impl Office {
                     *next += count;
                     *lost += count;
                 }
+                Entry::Elsewhere(count) => *next += count,
             }
         }
         self.desk.replies(&batch)
@@ -137,10 +147,38 @@ fn a_new_collector_asks_for_everything_once() {
     assert_eq!(ranges(&office.give(9 * ASK_US, &t, &s)), (0, vec![]), "reports are on their way");
     office.give(9 * ASK_US, &topic("a", Kind::Report), &report("a", boot(1), 3));
     assert_eq!(office.tick(9 * ASK_US + 1), [], "what was sent before may still come");
-    assert_eq!(ranges(&office.tick(20 * ASK_US)), (3, vec![]), "1 and 2 are lost");
-    assert_eq!(office.said, ["home/a: 2 reports are lost, the sensor no longer has them"]);
+    assert_eq!(ranges(&office.tick(20 * ASK_US)), (3, vec![]), "1 and 2 are gone");
+    assert_eq!(
+        office.said,
+        ["home/a: 1 reports are lost, the sensor no longer has them"],
+        "and one is elsewhere"
+    );
     let s = status("a", boot(1), 4, 4);
     assert_eq!(ranges(&office.give(21 * ASK_US, &t, &s)), (3, vec![]));
+}
+
+#[test]
+fn what_the_sensor_no_longer_has_is_lost_but_for_what_waits_here() {
+    let mut office = Office::default();
+    let t = topic("a", Kind::Report);
+    for seq in [1, 4, 7] {
+        office.give(0, &t, &report("a", boot(1), seq));
+    }
+    office.give(1, &topic("a", Kind::Status), &status("a", boot(1), 6, 9));
+    assert_eq!(ranges(&office.tick(2 * GRACE_US)), (5, vec![]));
+    assert_eq!(office.reports("a", 1), [1, 4]);
+    office.give(2 * GRACE_US, &t, &report("a", boot(1), 6));
+    assert_eq!(office.reports("a", 1), [1, 4, 6, 7]);
+    assert_eq!(office.said, ["home/a: 3 reports are lost, the sensor no longer has them"]);
+}
+
+#[test]
+fn a_sensor_that_has_left_and_owes_nothing_is_no_news() {
+    let mut office = Office::default();
+    let left = Custody { next: 9, oldest: 9, ..Custody::default() };
+    office.give(0, &topic("a", Kind::Status), &status_of("a", boot(1), false, left));
+    assert_eq!(office.tick(9 * GRACE_US), []);
+    assert!(office.journal.is_empty() && office.said.is_empty());
 }
 
 #[test]
