@@ -2,9 +2,8 @@
 //!
 //! Enters: the name of an interface. Leaves: frames with the kernel's time (µs, UTC) and their length on the wire, the
 //! 802.1Q tag where it was; the number of packets that the kernel dropped because nobody took them in time. pnet knows the
-//! interfaces and opens the channel; the packets are taken from its socket by [`super::socket`], whose head says why.
-//! After opening nothing is allocated, and
-//! no privilege is needed any more, except to open an interface again that was removed and made anew.
+//! interfaces and opens the channel; the packets are taken from its socket by `capture/socket.rs`, whose head says why.
+//! After opening nothing is allocated, and no privilege is needed any more, except to open an interface again that was removed and made anew.
 
 use std::io;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};

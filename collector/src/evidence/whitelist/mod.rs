@@ -88,7 +88,7 @@ pub struct Whitelist {
 }
 
 impl Whitelist {
-    /// Reads the text of a file named `place`. Bad lines are left out and returned; at most [`parse::MAX_ENTRIES`] are kept.
+    /// Reads the text of a file named `place`. Bad lines are left out and returned; at most 1,000,000 are kept.
     #[must_use]
     pub fn parse(place: &str, text: &str) -> (Self, Vec<BadLine>) {
         parse::parse(place, text)

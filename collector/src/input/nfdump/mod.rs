@@ -1,7 +1,7 @@
 //! nfdump's binary files, of versions 1.6 and 1.7, read natively: one file or a folder of them.
 //!
 //! Enters: files of nfcapd, nfpcapd, sfcapd or nfdump -w, whatever their blocks are packed with. Leaves: flows; the one-way
-//! flows of NetFlow are joined and put together on the way (see [`biflow`](super::biflow)). A damaged block costs itself, a
+//! flows of NetFlow are joined and put together on the way (see `input/biflow.rs`). A damaged block costs itself, a
 //! file that ends early its rest.
 
 mod file;
