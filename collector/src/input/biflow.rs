@@ -3,7 +3,8 @@
 //!
 //! Enters: one-way flows in the order of a file or socket. Leaves: flow records. A flow is let go when its traffic time is
 //! over: soon after the end of TCP, [`SHORT_US`] after a piece that was not cut, [`LONG_US`] after one that may have been. A
-//! file is patient besides: it may hold flows in any order, so nothing leaves before [`FILE_PIECES`] others have come. At
+//! file is patient besides: it may hold flows in any order, so nothing leaves before [`FILE_PIECES`] others have come; of a
+//! live source nothing leaves within [`LIVE_US`]. At
 //! most [`CAPACITY`] flows are held; beyond that the one whose time is nearest leaves early. All of it depends on the input
 //! only.
 
@@ -25,6 +26,8 @@ const LONG_US: u64 = 31 * 60_000_000;
 const ACTIVE_US: u64 = 50_000_000;
 /// Silence that ends a flow without states.
 const UDP_GAP_US: u64 = 60_000_000;
+/// Real time that a live source waits besides: halves may come in any order within a burst, as of a replay.
+const LIVE_US: u64 = 5_000_000;
 /// Pieces of a file that come before anything leaves.
 const FILE_PIECES: u64 = 16_384;
 /// Flows held.
@@ -87,6 +90,7 @@ struct Entry {
     dst_mac: Option<Mac>,
     deadline_us: u64,
     seq: u64,
+    /// Pieces of a file, or real time of a live source, when the last piece came.
     arrived: u64,
 }
 
@@ -96,6 +100,7 @@ pub struct Biflow {
     queue: BTreeSet<(u64, u64, Key)>,
     clock_us: u64,
     pieces: u64,
+    passed_us: u64,
     patience: u64,
     capacity: usize,
     live: bool,
@@ -265,7 +270,7 @@ impl Biflow {
     /// For the flows of an exporter as they come: a flow that goes on is reported as ongoing, too.
     #[must_use]
     pub fn live() -> Self {
-        Self::new(0, CAPACITY, true)
+        Self::new(LIVE_US, CAPACITY, true)
     }
 
     fn new(patience: u64, capacity: usize, live: bool) -> Self {
@@ -274,6 +279,7 @@ impl Biflow {
             queue: BTreeSet::new(),
             clock_us: 0,
             pieces: 0,
+            passed_us: 0,
             patience,
             capacity,
             live,
@@ -318,7 +324,7 @@ impl Biflow {
         }
         entry.start_us = entry.start_us.min(piece.start_us);
         entry.end_us = entry.end_us.max(piece.end_us);
-        entry.arrived = seq;
+        entry.arrived = if self.live { self.passed_us } else { seq };
         let cut = piece.end_us - piece.start_us >= ACTIVE_US;
         let hold = match (entry.closed(), cut) {
             (true, _) => CLOSED_US,
@@ -334,10 +340,15 @@ impl Biflow {
         self.expire(out);
     }
 
-    /// Time passes without flows (live).
-    pub fn advance(&mut self, now_us: u64, out: &mut dyn FnMut(FlowRecord)) {
-        self.clock_us = self.clock_us.max(now_us);
-        self.expire(out);
+    /// Time passes (live): the clock of the flows moves on by it. The clock of this machine may be years away from that of
+    /// the exporter, or of a replay. Returns the clock; 0 before the first flow.
+    pub fn pass(&mut self, elapsed_us: u64, out: &mut dyn FnMut(FlowRecord)) -> u64 {
+        self.passed_us = self.passed_us.saturating_add(elapsed_us);
+        if self.clock_us > 0 {
+            self.clock_us = self.clock_us.saturating_add(elapsed_us);
+            self.expire(out);
+        }
+        self.clock_us
     }
 
     /// The end: all flows leave, in the order of their ends.
@@ -351,12 +362,13 @@ impl Biflow {
     }
 
     fn expire(&mut self, out: &mut dyn FnMut(FlowRecord)) {
+        let now = if self.live { self.passed_us } else { self.pieces };
         while let Some((deadline, _, key)) = self.queue.first().copied() {
             let full = self.entries.len() > self.capacity;
             let patient = self
                 .entries
                 .get(&key)
-                .is_some_and(|e| self.pieces - e.arrived < self.patience || deadline >= self.clock_us);
+                .is_some_and(|e| now - e.arrived < self.patience || deadline >= self.clock_us);
             if !full && patient {
                 return;
             }
@@ -505,7 +517,13 @@ mod tests {
             ));
             pieces.push(piece(A, 5000 + n as u16, B, 53, proto::UDP, (n * minute, n * minute + 10), 1, 0));
         }
-        let got = run(Biflow::live(), &pieces);
+        let mut biflow = Biflow::live();
+        let mut got = Vec::new();
+        for p in &pieces {
+            biflow.take(p, &mut |f| got.push(f));
+            biflow.pass(20_000_000, &mut |f| got.push(f));
+        }
+        biflow.finish(&mut |f| got.push(f));
         let finals: Vec<_> =
             got.iter().filter(|f| f.kind == FlowKind::Final && f.tuple.proto == proto::TCP).collect();
         assert_eq!(finals.len(), 1);

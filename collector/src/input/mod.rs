@@ -10,6 +10,7 @@ mod faults;
 pub mod lines;
 pub mod live;
 pub mod merge;
+pub mod netflow;
 pub mod nfdump;
 pub mod note;
 mod open;

@@ -24,8 +24,8 @@ const RUN: usize = 1 << 20;
 const BATCH: usize = 4096;
 const ENTRY: usize = 24;
 /// Pieces of the file that are kept while lines are read here and there.
-const WINDOWS: usize = 4;
-const WINDOW: usize = 256 << 10;
+const WINDOWS: usize = 64;
+const WINDOW: usize = 32 << 10;
 
 /// Where a line stands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

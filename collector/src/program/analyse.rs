@@ -145,6 +145,9 @@ fn open(inputs: &[Input], config: &mut Config) -> Result<Opened, Failure> {
                 }
                 (name.clone(), Box::new(source))
             }
+            Input::Netflow(address) => {
+                (address.clone(), Box::new(input::netflow::Netflow::open(address).map_err(refused)?))
+            }
             Input::Flows(path, format) => {
                 let wish = input::Wish {
                     format: *format,

@@ -39,6 +39,7 @@ pub(super) const FLAGS: &[&str] = &[
     "--effective",
     "--version",
     "--help",
+    "--netflow",
     "serve",
     "--broker",
     "--insecure",
@@ -60,6 +61,9 @@ pub(super) struct Args {
     /// file or folder of nfdump (nfcapd)
     #[argh(option, short = 'b')]
     nfdump: Vec<PathBuf>,
+    /// listen for NetFlow v5, v9 and IPFIX of routers on this address, for example 0.0.0.0:2055
+    #[argh(option)]
+    netflow: Vec<String>,
     /// format of the files given with -f, where it shall not be recognised: zeek, suricata, argus, nfdump, pcap
     #[argh(option)]
     format: Option<String>,
@@ -138,6 +142,8 @@ pub(super) enum Input {
     Packets(PathBuf),
     /// Packets of an interface.
     Interface(String),
+    /// NetFlow of routers, on an address.
+    Netflow(String),
     /// Flows of a file or folder.
     Flows(PathBuf, Option<Format>),
 }
@@ -185,9 +191,15 @@ impl Args {
     /// changed to what is possible, and names that nothing has.
     pub fn job(self) -> Result<(Job, Vec<String>), Failure> {
         if let Some(Command::Serve(serve)) = self.command {
-            if self.interface.len() + self.pcapfile.len() + self.filepath.len() + self.nfdump.len() > 0 {
+            if self.interface.len()
+                + self.pcapfile.len()
+                + self.filepath.len()
+                + self.nfdump.len()
+                + self.netflow.len()
+                > 0
+            {
                 return Err(Failure::usage(
-                    "serve takes its input from sensors: leave out -r, -i, -f and -b",
+                    "serve takes its input from sensors: leave out -r, -i, -f, -b and --netflow",
                 ));
             }
             let (mut config, mut notes) = load(serve.config.or(self.config).as_deref())?;
@@ -226,7 +238,8 @@ impl Args {
         if self.nologfiles && self.output.is_some() {
             return Err(Failure::usage("-l writes no files, so -o has no use: leave one of them out"));
         }
-        let inputs = inputs(self.pcapfile, self.interface, self.filepath, self.nfdump, self.format)?;
+        let live = (self.interface, self.netflow);
+        let inputs = inputs(self.pcapfile, live, self.filepath, self.nfdump, self.format)?;
         let (out, json, check) = (self.output, self.json, self.check);
         Ok((Job::Analyse(Analysis { inputs, config, out, json, check }), notes))
     }
@@ -234,17 +247,23 @@ impl Args {
 
 fn inputs(
     packets: Vec<PathBuf>,
-    interfaces: Vec<String>,
+    (interfaces, netflow): (Vec<String>, Vec<String>),
     flows: Vec<PathBuf>,
     nfdump: Vec<PathBuf>,
     format: Option<String>,
 ) -> Result<Vec<Input>, Failure> {
     let files = packets.len() + flows.len() + nfdump.len();
     let dashes = packets.iter().chain(&flows).chain(&nfdump).filter(|path| path.as_os_str() == "-").count();
-    if files == 0 && interfaces.is_empty() {
+    if files == 0 && interfaces.is_empty() && netflow.is_empty() {
         return Err(Failure::usage(
             "no input: give a capture file with -r, an interface with -i, flows with -f or -b (see --help)",
         ));
+    }
+    if !netflow.is_empty() && files + interfaces.len() > 0 {
+        return Err(Failure::usage("--netflow stands alone: leave out -i, -r, -f and -b"));
+    }
+    if netflow.len() > 1 {
+        return Err(Failure::usage("--netflow can be given once; any number of routers may send there"));
     }
     if files > 0 && !interfaces.is_empty() {
         return Err(Failure::usage(
@@ -270,7 +289,8 @@ fn inputs(
     let flows = flows.into_iter().map(|path| Input::Flows(path, format));
     let nfdump = nfdump.into_iter().map(|path| Input::Flows(path, Some(Format::Nfdump)));
     let packets = packets.into_iter().map(Input::Packets);
-    Ok(packets.chain(interfaces.into_iter().map(Input::Interface)).chain(flows).chain(nfdump).collect())
+    let live = interfaces.into_iter().map(Input::Interface).chain(netflow.into_iter().map(Input::Netflow));
+    Ok(packets.chain(live).chain(flows).chain(nfdump).collect())
 }
 
 fn serve_job(
