@@ -21,6 +21,7 @@ use slips_agent::sensor::{Sensor, SensorConfig};
 use counting::allocations;
 
 mod features;
+mod reports;
 
 mod counting {
     #![allow(unsafe_code, reason = "an allocator can only be replaced by unsafe code")]

@@ -6,3 +6,5 @@
 mod support;
 
 mod fleet;
+#[cfg(target_os = "linux")]
+mod live;

@@ -145,7 +145,13 @@ impl Mosquitto {
     pub fn start(dir: &Path) -> Self {
         let port = free_port();
         let config = dir.join("mosquitto.conf");
-        let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
+        // The shipped configuration, on our port and without a memory over restarts.
+        let text =
+            std::fs::read_to_string(super::root().join("docs/mosquitto.conf")).expect("docs/mosquitto.conf");
+        assert!(text.contains("listener 1883 127.0.0.1") && text.contains("persistence true"), "{text}");
+        let text = text
+            .replace("listener 1883", &format!("listener {port}"))
+            .replace("persistence true", "persistence false");
         std::fs::write(&config, text).expect("a configuration");
         let mut broker = Self { process: None, port, config };
         broker.again();
