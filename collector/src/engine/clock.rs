@@ -1,7 +1,7 @@
 //! The clock of a site: the latest traffic time seen there.
 //!
 //! One record with a wrong date must not end all windows: a jump of more than [`Clock::MAX_JUMP_US`] is believed when two records in
-//! a row make it. Live sources also move it while nothing comes.
+//! a row make it, and the first record of all is compared with the second. Live sources also move it while nothing comes.
 
 /// See the head of the file.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,6 +18,13 @@ impl Clock {
     /// The time of the site; 0 before the first record.
     pub const fn now_us(self) -> u64 {
         self.now_us
+    }
+
+    /// Starts with the first record; `next_us` is when the second one was emitted, if there is one. Where they are far apart the
+    /// earlier one is believed.
+    pub fn start(&mut self, first_us: u64, next_us: Option<u64>) {
+        let next_us = next_us.filter(|next_us| first_us > next_us.saturating_add(Self::MAX_JUMP_US));
+        self.now_us = next_us.unwrap_or(first_us);
     }
 
     /// A record was emitted at `emitted_us`.
@@ -52,6 +59,18 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_first_record_with_a_wrong_date_does_not_set_the_clock() {
+        let day = Clock::MAX_JUMP_US;
+        for (first, second, start) in
+            [(50 * day, Some(7), 7), (7, Some(50 * day), 7), (9, Some(7), 9), (9, None, 9)]
+        {
+            let mut clock = Clock::default();
+            clock.start(first, second);
+            assert_eq!(clock.now_us(), start);
+        }
+    }
 
     #[test]
     fn one_wrong_date_is_not_believed_two_are() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::outbox::Outbox;
 use super::round::{Event, Order, What};
-use super::timers::{Due, Timers};
+use super::timers::{Asker, Due, Timers};
 use crate::config::Config;
 use crate::modules::{Finding, Hook, Key, Modules, Ways};
 use crate::output::Losses;
@@ -62,6 +62,8 @@ pub struct Out<'a> {
     /// `None` when traffic has ended and nothing can be waited for.
     pub timers: Option<&'a mut Timers>,
     pub waiting: &'a mut u32,
+    /// Record that made the profile.
+    pub born: u64,
 }
 
 impl Ways for Out<'_> {
@@ -87,7 +89,8 @@ impl Ways for Out<'_> {
             return false;
         }
         let due = Due { at_us, profile: self.profile, module: self.module.0, key };
-        *self.waiting += u32::from(timers.add(due, self.window));
+        let asker = Asker { window: self.window, born: self.born };
+        *self.waiting += u32::from(timers.add(due, asker));
         true
     }
 }

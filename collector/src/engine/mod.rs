@@ -199,6 +199,7 @@ impl Engine {
         if self.failed {
             return;
         }
+        self.stage.flush(&mut self.lanes);
         let end_us = self.stage.now_us();
         let changes = Arc::new(std::mem::take(&mut self.lanes.changes));
         let shares = self.lanes.items.iter_mut().map(|items| Share {
@@ -230,6 +231,7 @@ impl Intake for Engine {
     }
 
     fn idle(&mut self, now_us: u64) {
+        self.stage.flush(&mut self.lanes);
         self.stage.live(now_us);
         let ask = if self.refresh.0.swap(false, Ordering::Relaxed) { Ask::Report } else { Ask::Nothing };
         self.send(ask);

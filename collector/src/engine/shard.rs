@@ -17,7 +17,7 @@ use super::pages::Pages;
 use super::round::{Ask, Change, Event, Item, Job, Order, Outcome, Phase, Share, Tally, What};
 use super::site::{Site, Table, Update};
 use super::slot::{Open, Slot};
-use super::timers::Timers;
+use super::timers::{Asker, Timers};
 use crate::input::{Note, Text};
 use crate::modules::{Context, Hook, Module, States, Subject};
 use crate::profile::{Profile, Role, Window, tuple};
@@ -121,8 +121,8 @@ impl Shard {
 
     /// The next waiting call.
     fn call(&mut self) {
-        let Some((due, window)) = self.timers.pop() else { return };
-        let Some(slot) = self.slots.get_mut(&due.profile) else { return };
+        let Some((due, Asker { window, born })) = self.timers.pop() else { return };
+        let Some(slot) = self.slots.get_mut(&due.profile).filter(|slot| slot.born == born) else { return };
         slot.waiting = slot.waiting.saturating_sub(1);
         let (now_us, clock_us) = if self.ended { (self.now_us, u64::MAX) } else { (due.at_us, due.at_us) };
         let window = if slot.open(window).is_some() { window } else { self.grid.index(now_us) };
@@ -180,7 +180,6 @@ impl Shard {
                 }
             }
         }
-        self.timers.forget(profile);
         if let Some(mut slot) = self.slots.remove(&profile) {
             self.pages.last(&mut slot, &self.site);
         }
@@ -286,7 +285,7 @@ impl Shard {
         let late = self.now_us >= self.grid.closes_us(own);
         let wanted = if late { self.grid.index(self.now_us) } else { own };
         if !self.slots.contains_key(&item.profile) {
-            self.slots.insert(item.profile, Box::new(Slot::new(item.profile, ts_us)));
+            self.slots.insert(item.profile, Box::new(Slot::new(item.profile, ts_us, item.seq)));
             self.tally.profiles += 1;
             self.events.push(Event { order, what: What::Created { window: wanted } });
             let window = self.ensure(item.profile, wanted)?;
@@ -345,7 +344,7 @@ impl Shard {
             return;
         }
         let Some(slot) = self.slots.get_mut(&place.profile) else { return };
-        let Slot { profile, states, windows, waiting, .. } = &mut **slot;
+        let Slot { profile, states, windows, waiting, born, .. } = &mut **slot;
         let Some(open) = windows.iter_mut().find(|open| open.window.index == place.window) else { return };
         for number in modules {
             let Some((about, module)) = self.hooks.modules.get(*number) else { continue };
@@ -361,6 +360,7 @@ impl Shard {
                 losses: &mut self.tally.losses,
                 timers: if self.ended { None } else { Some(&mut self.timers) },
                 waiting: &mut *waiting,
+                born: *born,
             };
             let mut ctx = Context {
                 now_us: place.now_us,

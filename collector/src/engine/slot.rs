@@ -24,6 +24,8 @@ pub struct Open {
 #[derive(Debug)]
 pub struct Slot {
     pub profile: Profile,
+    /// Number of the record that made it.
+    pub born: u64,
     pub states: States,
     /// In no order; one or two as a rule.
     pub windows: Vec<Open>,
@@ -37,9 +39,10 @@ pub struct Slot {
 }
 
 impl Slot {
-    pub fn new(addr: IpAddr, first_seen_us: u64) -> Self {
+    pub fn new(addr: IpAddr, first_seen_us: u64, born: u64) -> Self {
         Self {
             profile: Profile::new(addr, first_seen_us),
+            born,
             states: States::default(),
             windows: Vec::new(),
             waiting: 0,

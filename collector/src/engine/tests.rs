@@ -339,6 +339,36 @@ fn too_many_profiles_are_forgotten_in_a_stated_order() {
     assert_eq!(seen(&one), seen(&run(7)));
 }
 
+/// A call of a profile that was forgotten is not made to the one that has its address now.
+#[test]
+fn calls_of_a_forgotten_profile_are_not_made() {
+    let first = rec(attempt(0.0, "10.0.0.1", "203.0.113.1", 1));
+    let others = (1..20).map(|i| rec(attempt(f64::from(i) * 0.1, &format!("10.0.1.{i}"), "203.0.113.1", 1)));
+    let again = rec(attempt(5.0, "10.0.0.1", "203.0.113.1", 2));
+    let records: Vec<Record> = [first].into_iter().chain(others).chain([again]).collect();
+    let config = Config { shards: 2, ..Config::default() };
+    let outcome = bench::run_in(probe(), &config, records, |config, folder, modules| {
+        Engine::with_stage(config, folder, modules, Stage::with_room(config, 4))
+    });
+    let later: Vec<_> = outcome.of("later").into_iter().filter(|e| e.profile == ip("10.0.0.1")).collect();
+    assert_eq!(later.len(), 1);
+    assert!(later[0].description.contains(&format!("number: {}", 2 << 8)), "{}", later[0].description);
+}
+
+/// One record with a date far ahead, first or in the middle, makes nothing late.
+#[test]
+fn a_wrong_date_costs_only_its_own_record() {
+    let ordinary = |i: u32| rec(attempt(f64::from(i), "10.0.0.1", "203.0.113.1", 1));
+    let odd = rec(attempt(4e8, "10.0.0.2", "203.0.113.2", 1));
+    for at in [0, 5] {
+        let mut records: Vec<Record> = (0..10).map(ordinary).collect();
+        records.insert(at, odd.clone());
+        let outcome = probed(&Config { shards: 1, ..Config::default() }, &records);
+        assert!(outcome.summary.losses.is_empty(), "{at}: {:?}", outcome.summary.losses);
+        assert!(times(&outcome, "closed").iter().any(|t| t.starts_with("10 flows here")), "{at}");
+    }
+}
+
 #[test]
 fn waiting_calls_are_bounded_per_profile() {
     let records: Vec<Record> =

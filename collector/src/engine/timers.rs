@@ -18,21 +18,24 @@ pub struct Due {
     pub key: Key,
 }
 
+/// Who asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asker {
+    /// In which window.
+    pub window: i64,
+    /// The record that made the profile: a call of a profile that was forgotten and made anew since is not made.
+    pub born: u64,
+}
+
 /// All waiting calls of a shard. How many one profile may have is the shard's to check: what is allowed must not depend on
 /// who else lives there.
 #[derive(Debug, Default)]
-pub struct Timers(BTreeMap<Due, i64>);
+pub struct Timers(BTreeMap<Due, Asker>);
 
 impl Timers {
-    /// Adds a call made in `window`. False when the same call waits already.
-    pub fn add(&mut self, due: Due, window: i64) -> bool {
-        match self.0.entry(due) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(window);
-                true
-            }
-            std::collections::btree_map::Entry::Occupied(_) => false,
-        }
+    /// Adds a call. False when the same profile waits for the same call already.
+    pub fn add(&mut self, due: Due, asker: Asker) -> bool {
+        self.0.insert(due, asker).is_none_or(|before| before.born != asker.born)
     }
 
     /// When the next one is due.
@@ -40,13 +43,8 @@ impl Timers {
         self.0.first_key_value().map(|(due, _)| due.at_us)
     }
 
-    /// Takes the next one, with its window.
-    pub fn pop(&mut self) -> Option<(Due, i64)> {
+    /// Takes the next one.
+    pub fn pop(&mut self) -> Option<(Due, Asker)> {
         self.0.pop_first()
-    }
-
-    /// Drops the calls of a forgotten profile.
-    pub fn forget(&mut self, profile: IpAddr) {
-        self.0.retain(|due, _| due.profile != profile);
     }
 }

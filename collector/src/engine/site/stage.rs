@@ -37,6 +37,8 @@ pub(crate) trait Lanes {
 #[derive(Debug)]
 pub(crate) struct Stage {
     clock: Clock,
+    /// The first record, until the second says whether to believe its date.
+    first: Option<Record>,
     seq: u64,
     direction: Direction,
     home: Vec<Network>,
@@ -55,6 +57,7 @@ impl Stage {
     pub fn with_room(config: &Config, profiles: usize) -> Self {
         Self {
             clock: Clock::default(),
+            first: None,
             seq: 0,
             direction: config.direction,
             home: config.home_networks.clone(),
@@ -83,6 +86,30 @@ impl Stage {
 
     /// One record.
     pub fn record(&mut self, record: Record, lanes: &mut impl Lanes) {
+        if self.seq == 0 {
+            match self.first.take() {
+                None => {
+                    self.first = Some(record);
+                    return;
+                }
+                Some(first) => {
+                    self.clock.start(first.emitted_us(), Some(record.emitted_us()));
+                    self.next(first, lanes);
+                }
+            }
+        }
+        self.next(record, lanes);
+    }
+
+    /// A round ends: nothing is held back any longer.
+    pub fn flush(&mut self, lanes: &mut impl Lanes) {
+        if let Some(first) = self.first.take() {
+            self.clock.start(first.emitted_us(), None);
+            self.next(first, lanes);
+        }
+    }
+
+    fn next(&mut self, record: Record, lanes: &mut impl Lanes) {
         self.seq += 1;
         self.clock.record(record.emitted_us());
         match record {
