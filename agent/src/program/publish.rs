@@ -154,7 +154,7 @@ fn publish_file(job: &Job, mut reader: Reader, stop: &AtomicBool) -> Result<(), 
 
 fn done(job: &Job, packets: u64, ending: &Ending) -> Result<(), Failure> {
     say(&format!(
-        "{}: {packets} packets reported as {}/{}, {} reports stored by the collector\n",
+        "{}: {packets} packets reported as {}/{}; reports stored by the collector: {}\n",
         job.source(),
         job.site,
         job.sensor,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use slips_agent::uplink::broker::Broker;
 
 use super::console::Console;
+use super::story::counted;
 use super::{Failure, interrupted};
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
@@ -30,11 +31,11 @@ pub(super) fn run(
     for site in &outcome.sites {
         match &site.result {
             Ok(summary) => console.line(&format!(
-                "{}: {} flows, {} alerts, {} findings, in {}/",
+                "{}: {}, {}, {}, in {}/",
                 site.site,
-                summary.flows,
-                summary.alerts,
-                summary.evidence.values().sum::<u64>(),
+                counted(summary.flows, "flow"),
+                counted(summary.alerts, "alert"),
+                counted(summary.evidence.values().sum(), "finding"),
                 site.folder.display(),
             )),
             Err(why) => failed.push(format!("{}: {why}", site.site)),

@@ -52,9 +52,9 @@ fn write(
         writeln!(out, "      {}", parts.join(", "))?;
         writeln!(
             out,
-            "      {} addresses in {} windows, {} to {}, in {} s",
-            thousands(summary.profiles),
-            thousands(summary.windows),
+            "      {} in {}, {} to {}, in {} s",
+            counted(summary.profiles, "address"),
+            counted(summary.windows, "window"),
             clock_s(summary.first_ts),
             clock_s(summary.last_ts),
             summary.wall_s,
@@ -100,8 +100,14 @@ fn found(out: &mut String, summary: &Summary, findings: &[Finding]) -> std::fmt:
     Ok(())
 }
 
-fn counted(n: u64, what: &str) -> String {
-    format!("{} {what}{}", thousands(n), if n == 1 { "" } else { "s" })
+/// `1 finding`, `2 findings`, `2 addresses`.
+pub(super) fn counted(n: u64, what: &str) -> String {
+    let ending = match (n, what.ends_with('s')) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{} {what}{ending}", thousands(n))
 }
 
 /// 1234567 as 1,234,567.
