@@ -13,12 +13,18 @@ pub mod arp;
 #[allow(dead_code, reason = "each test uses its part")]
 pub(crate) mod bench;
 pub mod catalog;
+pub mod certificates;
 mod context;
+pub mod dhcp;
 pub mod dns;
 mod finding;
+pub mod http;
+pub mod login;
 pub mod long_connections;
+pub mod misused_ports;
 pub mod odd_connections;
 pub mod scans;
+pub mod sources;
 pub mod threats;
 
 use slips_agent::record::{AppRecord, ArpRecord, FlowRecord};
@@ -114,6 +120,12 @@ pub const MODULES: &[Entry] = &[
     odd_connections::ENTRY,
     threats::ENTRY,
     dns::ENTRY,
+    login::ENTRY,
+    dhcp::ENTRY,
+    http::ENTRY,
+    certificates::ENTRY,
+    misused_ports::ENTRY,
+    sources::ENTRY,
 ];
 
 /// The modules of one configuration, ready to run.

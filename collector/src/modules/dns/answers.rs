@@ -86,6 +86,8 @@ pub fn coded(dns: &Dns<Text>, ctx: &mut Context<'_>) {
         return;
     }
     let home = !is_unicast(dns) || domain::is_home(query);
+    // One evidence for a domain: a channel has a new name for each answer.
+    let key = if home { query } else { domain::parts(query).registered };
     for answer in dns.answers.iter().filter(|a| a.rtype == TXT) {
         let AnswerData::Text(text) = &answer.data else { continue };
         let bits = domain::entropy(text.as_bytes());
@@ -100,12 +102,12 @@ pub fn coded(dns: &Dns<Text>, ctx: &mut Context<'_>) {
         );
         if home {
             // What devices of the home say of themselves is long and mixed, too.
-            let finding = ctx.finding(&HIGH_ENTROPY, query, description);
+            let finding = ctx.finding(&HIGH_ENTROPY, key, description);
             ctx.raise(Finding { level: ThreatLevel::Info, confidence: 0.6, ..finding });
             continue;
         }
-        let server = ctx.finding_on_peer(&HIGH_ENTROPY, query, description.clone());
-        ctx.raise(Finding { confidence: 0.6, ..ctx.finding(&HIGH_ENTROPY, query, description) });
+        let server = ctx.finding_on_peer(&HIGH_ENTROPY, key, description.clone());
+        ctx.raise(Finding { confidence: 0.6, ..ctx.finding(&HIGH_ENTROPY, key, description) });
         if let Some(server) = server {
             ctx.raise(Finding { confidence: 0.6, level: ThreatLevel::Medium, ..server });
         }

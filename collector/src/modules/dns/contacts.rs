@@ -30,12 +30,15 @@ const MAX_ADDRS: usize = 16;
 /// Addresses without a name that have evidence of their own in a window; the others share one.
 const MAX_PEERS: usize = 16;
 
+/// Addresses of a name; none is `None`.
+type Addresses = TinyVec<[Option<IpAddr>; 4]>;
+
 /// What a profile asked and whom it contacted.
 #[derive(Default)]
 struct Contacts {
     last_us: BTreeMap<IpAddr, u64>,
     /// Names that were answered and wait to be used, with the time and the addresses.
-    waiting: BTreeMap<Box<str>, (u64, TinyVec<[Option<IpAddr>; 4]>)>,
+    waiting: BTreeMap<Box<str>, (u64, Addresses)>,
     /// When the first answer came: before, nothing is known of its names.
     asks_since_us: Option<u64>,
     /// It has used a name that it had asked for: connections of it are seen.
@@ -51,7 +54,7 @@ struct Nameless(BTreeSet<IpAddr>);
 /// A reply with addresses.
 pub fn answered(dns: &Dns<Text>, ts_us: u64, ctx: &mut Context<'_>) {
     let name = &*dns.query;
-    let mut addrs = TinyVec::default();
+    let mut addrs = Addresses::default();
     for answer in &dns.answers {
         if let AnswerData::Addr(a) = answer.data
             && addr::is_public(a)
@@ -76,17 +79,11 @@ pub fn answered(dns: &Dns<Text>, ts_us: u64, ctx: &mut Context<'_>) {
         return;
     }
     if let Some((_, known)) = contacts.waiting.get_mut(name) {
-        addrs
-            .into_iter()
-            .filter(|a| !known.contains(a))
-            .take(MAX_ADDRS)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .for_each(|a| {
-                if known.len() < MAX_ADDRS {
-                    known.push(a);
-                }
-            });
+        for more in addrs {
+            if known.len() < MAX_ADDRS && !known.contains(&more) {
+                known.push(more);
+            }
+        }
         return;
     }
     if contacts.waiting.len() >= MAX_NAMES {

@@ -55,7 +55,7 @@ const DGA_NXDOMAINS: Kind = Kind {
 const HIGH_ENTROPY: Kind = Kind {
     name: "high_entropy_dns_answer",
     needs: &[Needs::Dns],
-    rule: "A TXT answer has a Shannon entropy of 5 bits per character or more. Not keys and policies of mail, proofs of ownership, DNSCrypt \
+    rule: "A TXT answer has a Shannon entropy of 5 bits per character or more. One evidence per registered domain. Not keys and policies of mail, proofs of ownership, DNSCrypt \
            certificates.",
     level: ThreatLevel::Low,
     level_note: "and medium on the server; info for mDNS and names of the home network",
