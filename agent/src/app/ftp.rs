@@ -158,9 +158,9 @@ fn report(io: &mut Io<'_, '_>, code: u16, message: &[u8]) -> bool {
     if REPORTED.contains(&verb) {
         let mut scratch = scratch.reborrow();
         let record = record::Ftp {
-            user: scratch.copy(store.find(USER).unwrap_or(&[])),
-            command: scratch.copy(verb),
-            arg: scratch.copy(arg),
+            user: scratch.text(store.find(USER).unwrap_or(&[])),
+            command: scratch.text(verb),
+            arg: scratch.text(arg),
             reply_code: code,
             reply_msg: scratch.copy(message),
         };

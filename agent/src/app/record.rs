@@ -1,9 +1,9 @@
 //! What a flow says above layer 4, as records generic over their text type.
 //!
 //! The sensor emits them borrowed (`AppRecord<&str>`), the wire decodes them borrowed, and the collector keeps them owned
-//! (`AppRecord<Box<str>>`): one definition for all three. Text is UTF-8; bytes that are not, and
-//! control characters, are written `\xNN`. Each text
-//! is cut at [`MAX_TEXT`] bytes; lists are cut at their stated capacity and say how many entries were left out.
+//! (`AppRecord<Box<str>>`): one definition for all three. Text is UTF-8; bytes that are
+//! not, and control characters, are written `\xNN`. Each text is cut at [`MAX_TEXT`] bytes; lists are cut at their stated
+//! capacity and say how many entries were left out.
 
 use core::net::IpAddr;
 

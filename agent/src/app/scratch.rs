@@ -50,7 +50,7 @@ impl<'a> Scratch<'a> {
     pub fn text(&mut self, bytes: &'a [u8]) -> &'a str {
         if bytes.len() <= MAX_TEXT
             && let Ok(text) = core::str::from_utf8(bytes)
-            && !text.contains(char::is_control)
+            && (text.bytes().all(|b| matches!(b, 0x20..=0x7e)) || !text.contains(char::is_control))
         {
             return text;
         }
@@ -122,18 +122,38 @@ impl Text<'_> {
 
     /// Adds characters as they are; control characters as `\xNN`.
     pub fn str(&mut self, s: &str) {
-        for c in s.chars() {
-            if self.cut {
-                return;
+        let mut rest = s;
+        while !rest.is_empty() && !self.cut {
+            // Almost all text is printable ASCII, which may be cut anywhere.
+            let plain = rest.bytes().take_while(|b| matches!(b, 0x20..=0x7e)).count();
+            let Some((run, more)) = rest.split_at_checked(plain) else { return };
+            self.run(run.as_bytes());
+            let mut chars = more.chars();
+            if let Some(c) = chars.next() {
+                let mut utf8 = [0; 4];
+                let piece = c.encode_utf8(&mut utf8).as_bytes();
+                if c.is_control() {
+                    piece.iter().for_each(|b| self.byte_as_hex(*b));
+                } else {
+                    self.piece(piece);
+                }
             }
-            let mut utf8 = [0; 4];
-            let piece = c.encode_utf8(&mut utf8).as_bytes();
-            if c.is_control() {
-                piece.iter().for_each(|b| self.byte_as_hex(*b));
-            } else {
-                self.piece(piece);
-            }
+            rest = chars.as_str();
         }
+    }
+
+    /// Adds as many of these ASCII characters as fit.
+    fn run(&mut self, run: &[u8]) {
+        if self.cut {
+            return;
+        }
+        let room = self.buf.get_mut(self.len..).unwrap_or(&mut []);
+        let take = run.len().min(room.len());
+        if let (Some(to), Some(from)) = (room.get_mut(..take), run.get(..take)) {
+            to.copy_from_slice(from);
+        }
+        self.len += take;
+        self.cut = take < run.len();
     }
 
     /// Adds bytes of unknown encoding: UTF-8 as it is, anything else and control characters as `\xNN`.

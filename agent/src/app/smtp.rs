@@ -95,7 +95,7 @@ impl Smtp {
     fn report(&mut self, io: &mut Io<'_, '_>, auth_failed: bool, tls: bool) {
         let Io { store, scratch, out, .. } = &mut *io;
         let mut scratch = scratch.reborrow();
-        let mut text = |tag| scratch.copy(store.find(tag).unwrap_or(&[]));
+        let mut text = |tag| scratch.text(store.find(tag).unwrap_or(&[]));
         let record = record::Smtp {
             helo: text(HELO),
             mail_from: text(FROM),

@@ -35,17 +35,26 @@ impl<'a> Store<'a> {
     /// Adds a piece at the end. False, and nothing is changed, if it does not fit.
     #[must_use]
     pub fn push(&mut self, tag: u8, piece: &[u8]) -> bool {
+        self.push_parts(tag, piece, &[])
+    }
+
+    /// The same with a piece in two parts.
+    #[must_use]
+    pub fn push_parts(&mut self, tag: u8, first: &[u8], second: &[u8]) -> bool {
         let used = usize::from(*self.len);
-        let Ok(len) = u16::try_from(piece.len()) else { return false };
-        let Some(room) = self.bytes.get_mut(used..).and_then(|b| b.get_mut(..HEAD + piece.len())) else {
+        let whole = first.len() + second.len();
+        let Ok(len) = u16::try_from(whole) else { return false };
+        let Some(room) = self.bytes.get_mut(used..).and_then(|b| b.get_mut(..HEAD + whole)) else {
             return false;
         };
         let Some(([t, a, b], rest)) = room.split_first_chunk_mut::<HEAD>() else { return false };
+        let Some((head, tail)) = rest.split_at_mut_checked(first.len()) else { return false };
         *t = tag;
         [*a, *b] = len.to_be_bytes();
-        rest.copy_from_slice(piece);
+        head.copy_from_slice(first);
+        tail.copy_from_slice(second);
         // Fits: a block is at most 16 KiB.
-        *self.len = (used + HEAD + piece.len()) as u16;
+        *self.len = (used + HEAD + whole) as u16;
         true
     }
 

@@ -17,7 +17,7 @@ use heapless::Vec;
 use self::message::{HEADER, Header};
 use super::Direction;
 use super::recognise::{be16, be32};
-use super::record::{App, Dns, MAX_TEXT};
+use super::record::{App, Dns};
 use super::scratch::Scratch;
 use super::store::Store;
 use super::stream::Out;
@@ -124,8 +124,6 @@ impl<'a> Waiting<'a> {
     }
 
     fn push(&self, store: &mut Store<'_>) -> bool {
-        let mut piece = [0; FIXED + MAX_TEXT];
-        let len = FIXED + self.name.len();
         let mut parts = [0; FIXED];
         for (to, from) in parts.iter_mut().zip(
             self.id
@@ -139,11 +137,7 @@ impl<'a> Waiting<'a> {
         ) {
             *to = from;
         }
-        let Some(room) = piece.get_mut(..len) else { return true };
-        let Some((head, tail)) = room.split_at_mut_checked(FIXED) else { return true };
-        head.copy_from_slice(&parts);
-        tail.copy_from_slice(self.name.as_bytes());
-        store.push(WAITING, room)
+        store.push_parts(WAITING, &parts, self.name.as_bytes())
     }
 
     /// The record of a query without a reply.

@@ -264,28 +264,32 @@ impl Http {
             let reason = if answered { store.find(REASON).unwrap_or(&[]) } else { &[] };
             let record = record::Http {
                 depth: if request.ts_us.is_some() { request.depth } else { self.depth },
-                method: scratch.copy(request.method),
-                host: scratch.copy(header::host_only(request.host)),
-                uri: scratch.build(|text| {
-                    let mut clear = [0; KEEP];
-                    let mut len = 0;
-                    header::unescape(request.target, |b| {
-                        if let Some(cell) = clear.get_mut(len) {
-                            *cell = b;
-                            len += 1;
-                        }
-                    });
-                    text.escaped(cut(&clear, len));
-                }),
-                referrer: scratch.copy(request.referrer),
-                user_agent: scratch.copy(request.agent),
+                method: scratch.text(request.method),
+                host: scratch.text(header::host_only(request.host)),
+                uri: if request.target.contains(&b'%') {
+                    scratch.build(|text| {
+                        let mut clear = [0; KEEP];
+                        let mut len = 0;
+                        header::unescape(request.target, |b| {
+                            if let Some(cell) = clear.get_mut(len) {
+                                *cell = b;
+                                len += 1;
+                            }
+                        });
+                        text.escaped(cut(&clear, len));
+                    })
+                } else {
+                    scratch.text(request.target)
+                },
+                referrer: scratch.text(request.referrer),
+                user_agent: scratch.text(request.agent),
                 version: if answered { self.version.text() } else { "" },
-                username: scratch.copy(request.user),
+                username: scratch.text(request.user),
                 request_body_len: if unfinished { self.orig.body } else { request.length },
                 response_body_len: body,
                 status_code: if answered { self.status } else { 0 },
-                status_msg: scratch.copy(reason),
-                resp_mime: scratch.copy(kind),
+                status_msg: scratch.text(reason),
+                resp_mime: scratch.text(kind),
             };
             out.app(request.ts_us.unwrap_or(self.since_us), App::Http(record));
         }
