@@ -23,6 +23,7 @@ const NO_NEXT_HEADER: u8 = 59;
 const DESTINATION: u8 = 60;
 
 /// Decodes what the link header announced.
+#[inline(always)]
 pub(super) fn decode<'a>(inside: Inside, rest: Rest<'a>) -> Result<Ip<'a>, Drop> {
     let version = rest.bytes.first().ok_or(Drop::IpTruncated)? >> 4;
     match (inside, version) {
@@ -32,6 +33,7 @@ pub(super) fn decode<'a>(inside: Inside, rest: Rest<'a>) -> Result<Ip<'a>, Drop>
     }
 }
 
+#[inline(always)]
 fn v4(mut rest: Rest<'_>) -> Result<Ip<'_>, Drop> {
     let &[version_ihl, _, l0, l1, i0, i1, f0, f1, ttl, proto, _, _, s0, s1, s2, s3, d0, d1, d2, d3] =
         rest.bytes.first_chunk::<20>().ok_or(Drop::IpTruncated)?;
@@ -58,17 +60,16 @@ fn v4(mut rest: Rest<'_>) -> Result<Ip<'_>, Drop> {
         more: place & 0x2000 != 0,
     };
     let fragment = (fragment.more || fragment.offset != 0).then_some(fragment);
-    let mut chain = Chain { proto, rest, fragment };
+    let mut chain = Chain { proto, rest, fragment, header };
     if fragment.is_none() {
         chain.walk_v4()?;
     }
-    let ip = chain.finish(
+    chain.finish(
         IpAddr::V4(Ipv4Addr::new(s0, s1, s2, s3)),
         IpAddr::V4(Ipv4Addr::new(d0, d1, d2, d3)),
         ttl,
         ip_len,
-    )?;
-    Ok(Ip { header, ..ip })
+    )
 }
 
 fn v6(mut rest: Rest<'_>) -> Result<Ip<'_>, Drop> {
@@ -85,7 +86,7 @@ fn v6(mut rest: Rest<'_>) -> Result<Ip<'_>, Drop> {
         return Err(Drop::IpMalformed);
     }
     rest.limit(payload_len);
-    let mut chain = Chain { proto: next, rest, fragment: None };
+    let mut chain = Chain { proto: next, rest, fragment: None, header: &[] };
     chain.walk_v6()?;
 
     let mut src = [0; 16];
@@ -108,6 +109,8 @@ pub(super) struct Chain<'a> {
     pub(super) proto: u8,
     pub(super) rest: Rest<'a>,
     pub(super) fragment: Option<Fragment>,
+    /// The IPv4 header in front.
+    pub(super) header: &'a [u8],
 }
 
 impl<'a> Chain<'a> {
@@ -169,8 +172,9 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
+    #[inline(always)]
     pub(super) fn finish(self, src: IpAddr, dst: IpAddr, ttl: u8, ip_len: u32) -> Result<Ip<'a>, Drop> {
-        let Self { proto, rest, fragment } = self;
+        let Self { proto, rest, fragment, header } = self;
         let transport = match fragment {
             Some(_) => Transport::Fragment,
             None => transport::decode(proto, rest)?,
@@ -181,7 +185,7 @@ impl<'a> Chain<'a> {
             proto,
             ttl,
             ip_len,
-            header: &[],
+            header,
             body_len: rest.wire_len,
             body: rest.bytes,
             fragment,

@@ -27,7 +27,8 @@ use crate::record::{ArpRecord, Mac};
 /// # Errors
 /// The reason why there is no view of it.
 pub fn decode<'a>(link: LinkType, frame: &'a [u8], wire_len: u32) -> Result<Packet<'a>, Drop> {
-    let (frame, inside) = link::decode(link, Rest::new(frame, wire_len))?;
+    let mut frame = link::Link::new(Rest::new(frame, wire_len));
+    let inside = link::decode(link, &mut frame)?;
     let net = match inside {
         link::Inside::Arp => Net::Arp(ip::arp(frame.rest, frame.src_mac, frame.dst_mac)?),
         inside => Net::Ip(ip::decode(inside, frame.rest)?),
@@ -54,7 +55,7 @@ pub fn decode_ip(bytes: &[u8], wire_len: u32) -> Result<Ip<'_>, Drop> {
 /// # Errors
 /// The reason why there is no view of it.
 pub fn decode_transport(proto: u8, body: &[u8], body_len: u32) -> Result<Transport<'_>, Drop> {
-    let mut chain = ip::Chain { proto, rest: Rest::new(body, body_len), fragment: None };
+    let mut chain = ip::Chain { proto, rest: Rest::new(body, body_len), fragment: None, header: &[] };
     chain.walk_v6()?;
     match chain.fragment {
         // A fragment inside a datagram that was put together from fragments: nobody sends that in good faith.
@@ -76,7 +77,7 @@ impl<'a> Ip<'a> {
         body_len: u32,
         ip_len: u32,
     ) -> Result<Ip<'b>, Drop> {
-        let mut chain = ip::Chain { proto, rest: Rest::new(body, body_len), fragment: None };
+        let mut chain = ip::Chain { proto, rest: Rest::new(body, body_len), fragment: None, header: &[] };
         chain.walk_v6()?;
         if chain.fragment.is_some() {
             return Err(Drop::ExtensionMalformed);

@@ -9,6 +9,7 @@ use super::{Drop, Icmp, Sctp, Tcp, Transport, Udp};
 use crate::record::proto;
 
 /// Decodes layer 4 of a whole datagram.
+#[inline(always)]
 pub(super) fn decode(protocol: u8, rest: Rest<'_>) -> Result<Transport<'_>, Drop> {
     match protocol {
         proto::TCP => tcp(rest).map(Transport::Tcp),
@@ -27,6 +28,7 @@ fn header<'a, const N: usize>(rest: &mut Rest<'a>) -> Result<&'a [u8; N], Drop> 
     rest.take::<N>().ok_or(Drop::TransportTruncated)
 }
 
+#[inline(always)]
 fn tcp(mut rest: Rest<'_>) -> Result<Tcp<'_>, Drop> {
     let &[s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, w0, w1, ..] =
         header::<20>(&mut rest)?;
@@ -45,6 +47,7 @@ fn tcp(mut rest: Rest<'_>) -> Result<Tcp<'_>, Drop> {
     })
 }
 
+#[inline(always)]
 fn udp(mut rest: Rest<'_>) -> Result<Udp<'_>, Drop> {
     let body_len = rest.wire_len;
     let &[s0, s1, d0, d1, l0, l1, _, _] = header::<8>(&mut rest)?;
