@@ -196,6 +196,7 @@ impl Fleet {
                 }
             }
             self.settle(&mut messages);
+            self.sites.alive().map_err(failed)?;
             if stop() {
                 return Ok(());
             }

@@ -3,6 +3,7 @@
 //! Enters: reports in the order of the journal. Leaves: the folder of each site. A site is one engine without threads of its
 //! own, so that thousands of quiet sites cost no threads; channels are bounded, so that a slow worker slows the intake.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,7 +49,12 @@ pub struct SiteOutcome {
 /// The workers.
 pub struct Sites {
     workers: Vec<(SyncSender<Work>, JoinHandle<Vec<SiteOutcome>>)>,
+    dead: Cell<bool>,
 }
+
+/// What is said when a worker has panicked.
+const DEAD: &str =
+    "a part of the analysis stopped unexpectedly, so the result is not complete; the reports are kept";
 
 impl Sites {
     /// Starts `threads` workers; the folders of the sites go below `out`.
@@ -76,7 +82,7 @@ impl Sites {
                 .map_err(|e| format!("the system gives no thread: {e}"))?;
             workers.push((send, thread));
         }
-        Ok(Self { workers })
+        Ok(Self { workers, dead: Cell::new(false) })
     }
 
     /// Gives a report to its site, whose turn it is by the journal. Waits while the site is busy.
@@ -89,11 +95,20 @@ impl Sites {
         self.give(site, Work::Losses { site: Arc::clone(site), lost, rejected });
     }
 
-    /// A worker that has ended panicked: [`Sites::finish`] will say so, and the journal has what it missed.
+    /// Whether all workers run. The journal has what a dead one missed, but to go on would look like health.
+    ///
+    /// # Errors
+    /// One has panicked.
+    pub fn alive(&self) -> Result<(), String> {
+        if self.dead.get() { Err(DEAD.to_owned()) } else { Ok(()) }
+    }
+
     fn give(&self, site: &str, work: Work) {
         let worker = usize::from(partition(site)).checked_rem(self.workers.len());
-        if let Some((send, _)) = worker.and_then(|n| self.workers.get(n)) {
-            let _ = send.send(work);
+        if let Some((send, _)) = worker.and_then(|n| self.workers.get(n))
+            && send.send(work).is_err()
+        {
+            self.dead.set(true);
         }
     }
 
@@ -113,9 +128,7 @@ impl Sites {
             }
         }
         if failed {
-            return Err(
-                "a part of the analysis stopped unexpectedly, so the result is not complete".to_owned()
-            );
+            return Err(DEAD.to_owned());
         }
         all.sort_by(|a, b| a.site.cmp(&b.site));
         Ok(all)
@@ -289,5 +302,26 @@ impl Worker {
             outcomes.push(outcome);
         }
         outcomes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_dies_is_noticed_with_its_next_report() {
+        let (send, receive) = sync_channel(1);
+        let thread = std::thread::spawn(move || {
+            drop(receive);
+            panic!("as a defect of a module would");
+        });
+        let sites = Sites { workers: vec![(send, thread)], dead: Cell::new(false) };
+        assert_eq!(sites.alive(), Ok(()));
+        while sites.alive().is_ok() {
+            sites.losses(&"home".into(), 1, 0);
+            std::thread::yield_now();
+        }
+        assert_eq!(sites.finish().map(|_| ()), Err(DEAD.to_owned()));
     }
 }
