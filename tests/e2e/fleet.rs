@@ -16,7 +16,8 @@ use slips_agent::record::{Record, Sink};
 use slips_agent::sensor::{Sensor, SensorConfig};
 use slips_agent::wire::topic::Topic;
 use slips_agent::wire::{
-    Boot, Clock, Custody, Detail, Encoder, Kind, MAX_OTHER, MIN_REPORT, Options, Status, Stored, TimeBase,
+    Boot, Clock, Custody, Detail, Encoder, Kind, MAX_OTHER, MAX_REPORT, MIN_REPORT, Options, Status, Stored,
+    TimeBase,
 };
 
 use crate::support;
@@ -289,7 +290,7 @@ fn doubled_shuffled_and_broken_messages_change_nothing() {
                     send(&report_topic, report);
                     send(&report_topic, &report[..report.len() - 1]);
                 }
-                send(&report_topic, &vec![1; 300_000]);
+                send(&report_topic, &vec![1; MAX_REPORT]);
             }
             Event::Incoming(Packet::Publish(message)) => {
                 told = Stored::read(&message.payload).unwrap().up_to;
