@@ -31,10 +31,29 @@ pub struct Item {
     pub job: Job,
 }
 
+/// A record for one profile, or for the profiles of both ends. Most are for one, and stay where the reader put them.
+pub enum Held<T> {
+    /// For one.
+    One(Box<T>),
+    /// For both.
+    Both(Arc<T>),
+}
+
+impl<T> std::ops::Deref for Held<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self {
+            Self::One(record) => record,
+            Self::Both(record) => record,
+        }
+    }
+}
+
 /// A record, shared where both ends have a profile.
 pub enum Job {
     /// A flow, final or ongoing.
-    Flow(Arc<FlowRecord>),
+    Flow(Held<FlowRecord>),
     /// What was said in it.
     App(Arc<AppRecord<Text>>),
     /// An ARP packet.

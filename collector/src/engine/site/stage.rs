@@ -13,7 +13,7 @@ use slips_agent::record::{AppRecord, ArpRecord, FlowKind, FlowRecord, Mac};
 use super::{Generations, How, Site, Update};
 use crate::config::{Config, Direction, Network};
 use crate::engine::clock::Clock;
-use crate::engine::round::{Change, Item, Job};
+use crate::engine::round::{Change, Held, Item, Job};
 use crate::input::{Note, NoteBody, Record, Text};
 use crate::output::Counts;
 use crate::profile::{Role, addr};
@@ -128,8 +128,12 @@ impl Stage {
         let (orig, resp) = (flow.tuple.orig_addr, flow.tuple.resp_addr);
         let macs = (flow.orig_mac, flow.resp_mac);
         let prevalence = self.prevalence(orig, resp);
-        let flow: Arc<FlowRecord> = Arc::from(flow);
-        self.both_ends(orig, resp, prevalence, || Job::Flow(Arc::clone(&flow)), lanes);
+        if self.direction == Direction::All && orig != resp {
+            let flow: Arc<FlowRecord> = Arc::from(flow);
+            self.both_ends(orig, resp, prevalence, || Job::Flow(Held::Both(Arc::clone(&flow))), lanes);
+        } else if self.is_home(orig) {
+            self.route(orig, Role::Client, prevalence, Job::Flow(Held::One(flow)), lanes);
+        }
         self.learn_from_ends(orig, resp, macs, lanes);
     }
 
