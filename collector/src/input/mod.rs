@@ -7,6 +7,7 @@
 pub mod argus;
 mod biflow;
 mod faults;
+pub mod follow;
 pub mod lines;
 pub mod live;
 pub mod merge;
@@ -20,7 +21,8 @@ mod recent;
 mod sequence;
 mod stream;
 pub mod suricata;
-mod tally;
+mod tail;
+pub mod tally;
 mod tcp;
 pub mod text;
 pub mod zeek;

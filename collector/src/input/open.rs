@@ -12,6 +12,7 @@ use slips_agent::capture::filter::Filter;
 use slips_agent::cli::nearest;
 
 use super::argus::{Argus, is_argus};
+use super::follow::Follow;
 use super::nfdump::{Nfdump, is_nfdump};
 use super::packets::{Packets, is_capture};
 use super::sequence::Sequence;
@@ -77,6 +78,8 @@ pub struct Wish<'a> {
     pub format: Option<Format>,
     /// `[timestamp] format`: how the times of Argus are written.
     pub time_format: Option<&'a str>,
+    /// `--follow`: the source grows, and is read until the user ends.
+    pub follow: bool,
     /// Packets of captures that are left out are those that do not pass.
     pub filter: Option<&'a Filter>,
 }
@@ -102,6 +105,9 @@ impl Source for Recognised {
 /// # Errors
 /// There is nothing at that path that can be read, or not in the format that was said.
 pub fn open(path: &Path, wish: &Wish<'_>) -> Result<Box<dyn Source>, Error> {
+    if wish.follow {
+        return follow(path, wish);
+    }
     if path.is_dir() {
         return folder(path, wish);
     }
@@ -180,6 +186,43 @@ fn recognise(first: &[u8], name: &str) -> Result<(Format, &'static str), String>
         return Ok((Format::Zeek, "recognised by its name"));
     }
     Err(format!("is not recognised, it begins with {}; {READ}, and --format says which it is", excerpt(line)))
+}
+
+/// A source that grows. Of one that is not there yet, or empty, the name tells.
+fn follow(path: &Path, wish: &Wish<'_>) -> Result<Box<dyn Source>, Error> {
+    let place = path.display().to_string();
+    if path.as_os_str() == "-" {
+        return Err(Error::new("--follow", "standard input is read to its end without it"));
+    }
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    if !path.exists() && !parent.is_dir() {
+        return Err(Error::new(&place, "there is no such folder to follow it in"));
+    }
+    let format = match wish.format {
+        Some(format) => format,
+        None if path.is_file() => {
+            let mut stream = Stream::open(path)?;
+            match stream.peek(LOOKED_AT) {
+                [] if name.ends_with(".json") => Format::Suricata,
+                [] => Format::Zeek,
+                first => recognise(first, &name).map_err(|what| Error::new(&place, what))?.0,
+            }
+        }
+        None if name.ends_with(".json") => Format::Suricata,
+        None => Format::Zeek,
+    };
+    match format {
+        Format::Zeek => Ok(Box::new(Follow::zeek(path))),
+        Format::Suricata if path.is_dir() => {
+            Err(Error::new(&place, "is a folder; of Suricata the file eve.json itself is followed"))
+        }
+        Format::Suricata => Ok(Box::new(Follow::suricata(path))),
+        other => Err(Error::new(
+            &place,
+            format!("holds {other}; Zeek's logs and Suricata's eve.json can be followed"),
+        )),
+    }
 }
 
 /// A folder: the files that hold flows must be of one format.

@@ -42,6 +42,12 @@ impl Compression {
         }
     }
 
+    /// Whether a file of that name is packed.
+    #[must_use]
+    pub fn of_name(name: &str) -> bool {
+        [".gz", ".zst", ".zstd"].iter().any(|suffix| name.ends_with(suffix))
+    }
+
     /// For people: empty, `, gzip`, `, Zstandard`.
     #[must_use]
     pub const fn suffix(self) -> &'static str {

@@ -22,6 +22,8 @@ pub struct Tally {
     pub faults: Faults,
     /// Records handed over.
     pub records: u64,
+    /// The latest traffic time handed over.
+    pub latest_us: u64,
     /// Bytes of the final flows, headers included.
     pub bytes: u64,
     /// What the source itself lost or left out, beside bad records, by reason.
@@ -61,6 +63,7 @@ impl Tally {
         {
             self.bytes = self.bytes.saturating_add(flow.orig.ip_bytes).saturating_add(flow.resp.ip_bytes);
         }
+        self.latest_us = self.latest_us.max(record.emitted_us());
         intake.take(record);
         self.records += 1;
         if self.records >= self.next_report {

@@ -148,11 +148,12 @@ fn open(inputs: &[Input], config: &mut Config) -> Result<Opened, Failure> {
             Input::Netflow(address) => {
                 (address.clone(), Box::new(input::netflow::Netflow::open(address).map_err(refused)?))
             }
-            Input::Flows(path, format) => {
+            Input::Flows(path, format, follow) => {
                 let wish = input::Wish {
                     format: *format,
                     time_format: config.timestamp_format.as_deref(),
                     filter: filter.as_ref(),
+                    follow: *follow,
                 };
                 (shown(path), input::open(path, &wish).map_err(refused)?)
             }

@@ -40,6 +40,8 @@ pub(super) const FLAGS: &[&str] = &[
     "--version",
     "--help",
     "--netflow",
+    "-g",
+    "--follow",
     "serve",
     "--broker",
     "--insecure",
@@ -61,6 +63,9 @@ pub(super) struct Args {
     /// file or folder of nfdump (nfcapd)
     #[argh(option, short = 'b')]
     nfdump: Vec<PathBuf>,
+    /// follow what is given with -f while it grows (Zeek logs, eve.json), until Ctrl-C
+    #[argh(switch, short = 'g')]
+    follow: bool,
     /// listen for NetFlow v5, v9 and IPFIX of routers on this address, for example 0.0.0.0:2055
     #[argh(option)]
     netflow: Vec<String>,
@@ -145,7 +150,7 @@ pub(super) enum Input {
     /// NetFlow of routers, on an address.
     Netflow(String),
     /// Flows of a file or folder.
-    Flows(PathBuf, Option<Format>),
+    Flows(PathBuf, Option<Format>, bool),
 }
 
 /// What the program is to do.
@@ -239,7 +244,8 @@ impl Args {
             return Err(Failure::usage("-l writes no files, so -o has no use: leave one of them out"));
         }
         let live = (self.interface, self.netflow);
-        let inputs = inputs(self.pcapfile, live, self.filepath, self.nfdump, self.format)?;
+        let flows = (self.filepath, self.follow);
+        let inputs = inputs(self.pcapfile, live, flows, self.nfdump, self.format)?;
         let (out, json, check) = (self.output, self.json, self.check);
         Ok((Job::Analyse(Analysis { inputs, config, out, json, check }), notes))
     }
@@ -248,7 +254,7 @@ impl Args {
 fn inputs(
     packets: Vec<PathBuf>,
     (interfaces, netflow): (Vec<String>, Vec<String>),
-    flows: Vec<PathBuf>,
+    (flows, follow): (Vec<PathBuf>, bool),
     nfdump: Vec<PathBuf>,
     format: Option<String>,
 ) -> Result<Vec<Input>, Failure> {
@@ -258,6 +264,9 @@ fn inputs(
         return Err(Failure::usage(
             "no input: give a capture file with -r, an interface with -i, flows with -f or -b (see --help)",
         ));
+    }
+    if follow && (flows.is_empty() || files > 1) {
+        return Err(Failure::usage("-g (--follow) needs one input of -f, and no other"));
     }
     if !netflow.is_empty() && files + interfaces.len() > 0 {
         return Err(Failure::usage("--netflow stands alone: leave out -i, -r, -f and -b"));
@@ -286,8 +295,8 @@ fn inputs(
     }
     let format =
         format.as_deref().map(str::parse::<Format>).transpose().map_err(|e| Failure::usage(e.to_string()))?;
-    let flows = flows.into_iter().map(|path| Input::Flows(path, format));
-    let nfdump = nfdump.into_iter().map(|path| Input::Flows(path, Some(Format::Nfdump)));
+    let flows = flows.into_iter().map(|path| Input::Flows(path, format, follow));
+    let nfdump = nfdump.into_iter().map(|path| Input::Flows(path, Some(Format::Nfdump), false));
     let packets = packets.into_iter().map(Input::Packets);
     let live = interfaces.into_iter().map(Input::Interface).chain(netflow.into_iter().map(Input::Netflow));
     Ok(packets.chain(live).chain(flows).chain(nfdump).collect())
@@ -368,8 +377,8 @@ mod tests {
             [
                 Input::Packets("a".into()),
                 Input::Packets("-".into()),
-                Input::Flows("logs".into(), Some(Format::Zeek)),
-                Input::Flows("nf".into(), Some(Format::Nfdump)),
+                Input::Flows("logs".into(), Some(Format::Zeek), false),
+                Input::Flows("nf".into(), Some(Format::Nfdump), false),
             ]
         );
         assert!(many.json && many.check && many.out == Some("out".into()));

@@ -14,6 +14,7 @@ use super::kind::{LogKind, Named, of_name};
 use super::parser::{Notation, Parsed, Parser, Refusal};
 use crate::input::lines::Lines;
 use crate::input::stream::Stream;
+use crate::input::tail::{FileId, Look, Tail};
 use crate::input::tally::Tally;
 use crate::input::{Error, Faults};
 use crate::output::reason;
@@ -127,6 +128,10 @@ pub struct Log {
     parser: Parser,
     name: String,
     lines: Option<Lines<Stream>>,
+    /// Instead of `lines`: the file grows.
+    tail: Option<Tail>,
+    /// The rest of this file cannot be read; the next one may.
+    ignored: bool,
     later: VecDeque<PathBuf>,
     latest_us: u64,
 }
@@ -141,8 +146,72 @@ impl Log {
             parser: Parser::new(Some(log)),
             name: first.name.clone(),
             lines: Some(Lines::new(first)),
+            tail: None,
+            ignored: false,
             later,
             latest_us: 0,
+        }
+    }
+
+    /// The log that a file becomes which is being written.
+    #[must_use]
+    pub fn growing(log: LogKind, path: &std::path::Path) -> Self {
+        Self {
+            log,
+            head: None,
+            parser: Parser::new(Some(log)),
+            name: path.display().to_string(),
+            lines: None,
+            tail: Some(Tail::new(path)),
+            ignored: false,
+            later: VecDeque::new(),
+            latest_us: 0,
+        }
+    }
+
+    /// Files that a growing log has opened since the last call.
+    pub fn opened(&mut self) -> Vec<FileId> {
+        self.tail.as_mut().map(|tail| std::mem::take(&mut tail.opened)).unwrap_or_default()
+    }
+
+    /// Whether nothing can come any more.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.tail.is_none() && self.lines.is_none() && self.head.is_none()
+    }
+
+    /// Reads on to the next complete line of a growing file that is a record; without one nothing waits.
+    fn advance_growing(&mut self, tally: &mut Tally) {
+        let Some(tail) = &mut self.tail else { return };
+        while self.head.is_none() {
+            match tail.look() {
+                Ok(Look::Line(..)) if self.ignored => {}
+                Ok(Look::Line(number, line)) => match self.parser.line(line) {
+                    Ok(Parsed::Nothing) => {}
+                    Ok(Parsed::Record(key_us, said)) => {
+                        self.latest_us = self.latest_us.max(key_us);
+                        self.head = Some(Head { key_us: self.latest_us, said });
+                    }
+                    Ok(Parsed::Refused(_)) => {
+                        let at = format!("{}:{number}", self.name);
+                        let what = "columns without header: the rest of the file is not read".to_owned();
+                        tally.faults.count("file without header", || (at, what));
+                        self.ignored = true;
+                    }
+                    Err(bad) => bad.count(&mut tally.faults, &self.name, number, line),
+                },
+                Ok(Look::TooLong(number)) => tally.too_long(&self.name, number),
+                Ok(Look::Anew) => {
+                    self.parser.restart();
+                    self.ignored = false;
+                }
+                Ok(Look::Nothing) => return,
+                Err(e) => {
+                    let (name, what) = (self.name.clone(), reason(&e));
+                    tally.faults.count("file not read", || (name, format!("cannot be read: {what}")));
+                    return;
+                }
+            }
         }
     }
 
@@ -155,6 +224,9 @@ impl Log {
     /// Reads on to the next record.
     pub fn advance(&mut self, tally: &mut Tally) {
         self.head = None;
+        if self.tail.is_some() {
+            return self.advance_growing(tally);
+        }
         while self.head.is_none() {
             let Some(lines) = &mut self.lines else { return };
             let name = &self.name;

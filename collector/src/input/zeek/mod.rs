@@ -7,6 +7,7 @@
 
 mod convert;
 mod folder;
+mod growing;
 mod header;
 mod kind;
 mod log;
@@ -19,6 +20,7 @@ use std::path::Path;
 pub use convert::app::{host, smtp_auth_failed};
 pub use convert::dns::{name as dns_name, service as dns_service};
 pub use folder::log_files;
+pub use growing::Growing;
 use log::{Checked, Log};
 use merge::Merge;
 use parser::Notation;
