@@ -136,6 +136,13 @@ impl Outcome {
     }
 }
 
+/// What modules find in a file or folder of any format that is read.
+pub fn run_file(entries: &[&Entry], config: &Config, path: &std::path::Path) -> Outcome {
+    let mut source = crate::input::open(path, &crate::input::Wish::default()).unwrap();
+    let read = crate::input::testing::read(source.as_mut());
+    run(entries, config, read.kept.0)
+}
+
 /// An address, or the end of the test.
 pub fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()

@@ -9,6 +9,7 @@
 
 mod about;
 pub mod arp;
+pub mod beacon;
 #[cfg(test)]
 #[allow(dead_code, reason = "each test uses its part")]
 pub(crate) mod bench;
@@ -21,11 +22,15 @@ mod finding;
 pub mod http;
 pub mod login;
 pub mod long_connections;
+pub mod mining;
 pub mod misused_ports;
 pub mod odd_connections;
 pub mod scans;
 pub mod sources;
+pub mod spreading;
 pub mod threats;
+pub mod unknown_port;
+pub mod upload;
 
 use slips_agent::record::{AppRecord, ArpRecord, FlowRecord};
 
@@ -126,6 +131,11 @@ pub const MODULES: &[Entry] = &[
     certificates::ENTRY,
     misused_ports::ENTRY,
     sources::ENTRY,
+    beacon::ENTRY,
+    upload::ENTRY,
+    unknown_port::ENTRY,
+    spreading::ENTRY,
+    mining::ENTRY,
 ];
 
 /// The modules of one configuration, ready to run.

@@ -32,7 +32,7 @@ impl<K: Hash + Eq, V> Generations<K, V> {
     /// Renews the entry, made by `make` if there is none. The second value is the generation forgotten for room.
     pub fn touch_or(&mut self, key: K, make: impl FnOnce() -> V) -> (&mut V, Option<Table<K, V>>)
     where
-        K: Copy,
+        K: Clone,
     {
         let mut forgotten = None;
         if !self.young.contains_key(&key) {
@@ -40,7 +40,7 @@ impl<K: Hash + Eq, V> Generations<K, V> {
             if self.young.len() >= self.cap {
                 forgotten = Some(std::mem::replace(&mut self.old, std::mem::take(&mut self.young)));
             }
-            self.young.insert(key, kept.unwrap_or_else(make));
+            self.young.insert(key.clone(), kept.unwrap_or_else(make));
         }
         // The entry was just seen or made; `or_insert_with` cannot run `make` twice, so it is not used here.
         (self.young.get_mut(&key).unwrap_or_else(|| unreachable!()), forgotten)
@@ -55,7 +55,7 @@ impl<K: Hash + Eq, V> Generations<K, V> {
     /// Renews the entry, made empty if there is none.
     pub fn touch(&mut self, key: K) -> &mut V
     where
-        K: Copy,
+        K: Clone,
         V: Default,
     {
         self.touch_or(key, V::default).0
