@@ -18,6 +18,12 @@ pub enum Indicator {
     Domain(Box<str>),
     /// A TLS client or server fingerprint.
     Ja3([u8; 16]),
+    /// A JA4 of a TLS client.
+    Ja4(Box<str>),
+    /// SHA-1 of a certificate or file.
+    Sha1([u8; 20]),
+    /// SHA-256 of a certificate or file.
+    Sha256([u8; 32]),
     /// A number of an autonomous system: kept to be counted, nothing here knows them.
     Asn(u32),
 }
@@ -41,6 +47,9 @@ pub struct List {
     v6: Vec<(u8, Table<Network, Listed>)>,
     domains: Table<Box<str>, Listed>,
     ja3: Table<[u8; 16], Listed>,
+    ja4: Table<Box<str>, Listed>,
+    sha1: Table<[u8; 20], Listed>,
+    sha256: Table<[u8; 32], Listed>,
     asns: Table<u32, Listed>,
 }
 
@@ -66,6 +75,9 @@ impl List {
             }
             Indicator::Domain(name) => join(&mut self.domains, name, listed),
             Indicator::Ja3(hash) => join(&mut self.ja3, hash, listed),
+            Indicator::Ja4(text) => join(&mut self.ja4, text, listed),
+            Indicator::Sha1(hash) => join(&mut self.sha1, hash, listed),
+            Indicator::Sha256(hash) => join(&mut self.sha256, hash, listed),
             Indicator::Asn(number) => join(&mut self.asns, number, listed),
         }
     }
@@ -98,11 +110,24 @@ impl List {
         self.ja3.get(hash)
     }
 
-    /// Addresses and ranges, domains, fingerprints, AS numbers.
+    /// The entry for a JA4.
+    #[must_use]
+    pub fn ja4(&self, text: &str) -> Option<&Listed> {
+        self.ja4.get(text)
+    }
+
+    /// The entry for a certificate or file by its hashes.
+    #[must_use]
+    pub fn content(&self, sha1: Option<&[u8; 20]>, sha256: Option<&[u8; 32]>) -> Option<&Listed> {
+        sha1.and_then(|hash| self.sha1.get(hash)).or_else(|| sha256.and_then(|hash| self.sha256.get(hash)))
+    }
+
+    /// Addresses and ranges, domains, fingerprints and hashes, AS numbers.
     #[must_use]
     pub fn counts(&self) -> [usize; 4] {
         let networks = self.v4.iter().chain(&self.v6).map(|(_, table)| table.len()).sum();
-        [networks, self.domains.len(), self.ja3.len(), self.asns.len()]
+        let hashes = self.ja3.len() + self.ja4.len() + self.sha1.len() + self.sha256.len();
+        [networks, self.domains.len(), hashes, self.asns.len()]
     }
 }
 

@@ -1,4 +1,5 @@
-//! Threat intelligence from local files: addresses, ranges, domains and TLS fingerprints that are known to be bad.
+//! Threat intelligence from local files: addresses, ranges, domains, TLS fingerprints, certificates and files that are known to be
+//! bad.
 //!
 //! Enters: the lists of a folder at the start; flows (ongoing ones too, so that a contact is known after seconds), DNS, TLS and HTTP
 //! records. Leaves: evidence on the profile that made the contact, and a second one on the bad end. Prevents: a listed domain
@@ -16,7 +17,8 @@ use slips_agent::record::{AppRecord, FlowRecord, proto};
 use super::{About, Context, Entry, Finding, Hook, Key, Kind, Module, Needs};
 use crate::config::Config;
 use crate::evidence::ThreatLevel;
-use crate::input::Text;
+use crate::input::note::File;
+use crate::input::{Note, NoteBody, Text};
 use crate::profile::{Role, addr};
 use list::{List, Listed};
 
@@ -26,8 +28,8 @@ pub const ENTRY: Entry = Entry { about: &ABOUT, make };
 static ABOUT: About = About {
     name: "threat_intelligence",
     purpose: "Finds contacts with addresses and names that are on your lists of bad ones.",
-    hears: &[Hook::Flow, Hook::Ongoing, Hook::App],
-    kinds: &[TO_IP, FROM_IP, DOMAIN, DNS_ANSWER, ANSWER_OF_QUERY, JA3, JA3S],
+    hears: &[Hook::Flow, Hook::Ongoing, Hook::App, Hook::Note],
+    kinds: &[TO_IP, FROM_IP, DOMAIN, DNS_ANSWER, ANSWER_OF_QUERY, JA3, JA3S, JA4, CERT, FILE],
 };
 
 const KEYS: &[&str] = &["[threatintelligence] download_path_for_local_threat_intelligence"];
@@ -101,6 +103,29 @@ const JA3S: Kind = Kind {
     rule: "The JA3S of a TLS server is listed.",
     level: ThreatLevel::Low,
     level_note: "and the list's level, else medium, on the server",
+    confidence: "1",
+    ..TO_IP
+};
+
+const JA4: Kind =
+    Kind { name: "malicious_ja4", rule: "The JA4 of a TLS client is listed.", source: "own, as JA3", ..JA3 };
+
+const CERT: Kind = Kind {
+    name: "malicious_ssl_cert",
+    needs: &[Needs::Tls],
+    rule: "The SHA-1 or SHA-256 of a certificate that a TLS server showed is listed.",
+    level: ThreatLevel::Low,
+    level_note: "and the list's level, else high, on the server",
+    confidence: "1",
+    ..TO_IP
+};
+
+const FILE: Kind = Kind {
+    name: "malicious_downloaded_file",
+    needs: &[Needs::Notes],
+    rule: "The SHA-1 or SHA-256 of a file that Zeek or Suricata saw is listed.",
+    level: ThreatLevel::High,
+    level_note: "the list's level, else high; the same on the sender",
     confidence: "1",
     ..TO_IP
 };
@@ -332,6 +357,50 @@ impl Threats {
                 ctx,
             );
         }
+        if let Some(listed) = self.list.ja4(&tls.ja4) {
+            let text = format!(
+                "{} opened an encrypted connection to {} with a program known to be bad (JA4 {}): {}",
+                ctx.profile.addr,
+                ctx.site.show(server),
+                tls.ja4,
+                said(listed)
+            );
+            let level = listed.level.unwrap_or(JA4.level);
+            ctx.raise(Finding { level, ..ctx.finding(&JA4, (server, &*tls.ja4), text) });
+        }
+        // A source without the hash of its choice has zeros.
+        let found = tls.certs.iter().find_map(|cert| {
+            let sha1 = Some(&cert.sha1).filter(|hash| **hash != [0; 20]);
+            let sha256 = Some(&cert.sha256).filter(|hash| **hash != [0; 32]);
+            Some((cert, self.list.content(sha1, sha256)?))
+        });
+        if let Some((cert, listed)) = found {
+            let text = format!(
+                "{} opened an encrypted connection to {}, which shows a certificate known to be bad ({}): {}",
+                ctx.profile.addr,
+                ctx.site.show(server),
+                cert.subject,
+                said(listed)
+            );
+            let there = listed.level.unwrap_or(ThreatLevel::High);
+            both_ends(&CERT, server, CERT.level, there, 1.0, &text, ctx);
+        }
+    }
+
+    fn file(&self, file: &File, ctx: &mut Context<'_>) {
+        let Some(listed) = self.list.content(file.sha1.as_ref(), file.sha256.as_ref()) else { return };
+        let Some(sender) = file.sender.filter(|sender| *sender != ctx.profile.addr) else { return };
+        let text = format!(
+            "{} got a file known to be bad from {} ({} bytes{}{}): {}",
+            ctx.profile.addr,
+            ctx.site.show(sender),
+            file.bytes,
+            if file.name.is_empty() { "" } else { ", " },
+            file.name,
+            said(listed)
+        );
+        let level = listed.level.unwrap_or(FILE.level);
+        both_ends(&FILE, sender, level, level, 1.0, &text, ctx);
     }
 }
 
@@ -354,6 +423,14 @@ impl Module for Threats {
             App::Tls(tls) => self.tls(tls, server, ctx),
             App::Http(http) => self.name(&http.host, "sent a request to", Some(server), ctx),
             _ => {}
+        }
+    }
+
+    fn note(&self, note: &Note, ctx: &mut Context<'_>) {
+        if let NoteBody::File(file) = &note.body
+            && ctx.subject.role == Role::Client
+        {
+            self.file(file, ctx);
         }
     }
 

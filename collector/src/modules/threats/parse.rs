@@ -121,7 +121,7 @@ fn refused(fields: &[String], column: Option<usize>) -> String {
         .take(60)
         .collect();
     let shown: String = shown.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-    format!("`{shown}` is no address, range, domain, AS number or JA3 hash")
+    format!("`{shown}` is no address, range, domain, AS number, JA3, JA4 or SHA hash")
 }
 
 /// The fields of a line: separated by the first of comma, semicolon, tab that occurs outside quotes; quotes removed.
@@ -172,6 +172,15 @@ fn indicator(text: &str, hashes: bool) -> Option<Indicator> {
     if hashes && let Some(hash) = hash(text) {
         return Some(Indicator::Ja3(hash));
     }
+    if let Some(hash) = sha(text) {
+        return Some(Indicator::Sha1(hash));
+    }
+    if let Some(hash) = sha(text) {
+        return Some(Indicator::Sha256(hash));
+    }
+    if is_ja4(text) {
+        return Some(Indicator::Ja4(text.into()));
+    }
     if let Some(number) = text.strip_prefix("AS").and_then(|digits| digits.parse().ok()) {
         return Some(Indicator::Asn(number));
     }
@@ -184,6 +193,31 @@ fn hash(text: &str) -> Option<[u8; 16]> {
         return None;
     }
     u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
+}
+
+/// Exactly `N` bytes in hexadecimal digits.
+fn sha<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.len() != 2 * N || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut hash = [0; N];
+    for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+/// `t13d1516h2_8daaf6152771_b186095e22b6`: ten characters and two times twelve hexadecimal digits.
+fn is_ja4(text: &str) -> bool {
+    let hex =
+        |part: &str| part.len() == 12 && part.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'));
+    let mut parts = text.split('_');
+    let (Some(a), Some(b), Some(c), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    let head =
+        a.len() == 10 && a.starts_with(['t', 'q', 'd']) && a.bytes().all(|b| b.is_ascii_alphanumeric());
+    head && hex(b) && hex(c)
 }
 
 /// Two labels at least, and the last one is no number: `example.com`, not `1.2`, not `file`.

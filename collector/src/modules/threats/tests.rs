@@ -100,7 +100,7 @@ fn lines_that_are_none_are_named_once_with_their_place() {
     assert_eq!(
         threats.notes,
         [
-            "own.csv:2: `not an address` is no address, range, domain, AS number or JA3 hash, left out (3 lines like this)"
+            "own.csv:2: `not an address` is no address, range, domain, AS number, JA3, JA4 or SHA hash, left out (3 lines like this)"
         ]
     );
 }
@@ -247,6 +247,66 @@ fn server_names_and_fingerprints() {
     assert!(
         found(&lists, vec![says(&connection, tls("good.example", Some([0; 16]), None))]).evidence.is_empty()
     );
+}
+
+#[test]
+fn certificates_files_and_ja4() {
+    const LIST: &str = "SHA1,ListingReason,ListingDate\n19e664f09401bf648b6ea57719e34ad795f3b6cb,AsyncRAT C&C,12/22/2023 6:58\n";
+    let mut sha1 = [0; 20];
+    for (byte, at) in sha1.iter_mut().zip((0..40).step_by(2)) {
+        *byte = u8::from_str_radix(&"19e664f09401bf648b6ea57719e34ad795f3b6cb"[at..at + 2], 16).unwrap();
+    }
+    let lists = [("sslbl.csv", LIST), ("ja4.csv", "t13d1516h2_8daaf6152771_b186095e22b6,high,a tool\n")];
+    assert_eq!(with(&lists).list.counts(), [0, 0, 2, 0]);
+    assert!(with(&lists).notes.is_empty());
+    let connection = flow(0.0, "10.0.0.5", "9.9.9.9", 443);
+    let shows = |sha1: [u8; 20], ja4: &str| {
+        let App::Tls(mut tls) = tls("", None, None) else { unreachable!() };
+        tls.ja4 = ja4.into();
+        let _ = tls.certs.push(slips_agent::app::record::Cert {
+            subject: "CN=AsyncRAT Server".into(),
+            issuer: "CN=AsyncRAT Server".into(),
+            not_before_s: 0,
+            not_after_s: 0,
+            sha1,
+            sha256: [0; 32],
+            self_signed: true,
+            san: "".into(),
+        });
+        let outcome = found(&lists, vec![says(&connection, App::Tls(tls))]);
+        outcome.evidence.iter().map(|e| (e.kind, e.threat_level)).collect::<Vec<_>>()
+    };
+    assert_eq!(shows(sha1, ""), [(CERT.name, ThreatLevel::Low), (CERT.name, ThreatLevel::High)]);
+    assert_eq!(shows([1; 20], "t13d1516h2_8daaf6152771_b186095e22b6"), [(JA4.name, ThreatLevel::High)]);
+    assert!(shows([1; 20], "t13d1516h2_8daaf6152771_000000000000").is_empty());
+    assert!(shows([0; 20], "").is_empty(), "a source without hashes");
+    let file = |sha1| {
+        let body = NoteBody::File(File {
+            sender: Some(ip("9.9.9.9")),
+            receiver: Some(ip("10.0.0.5")),
+            source: "HTTP".into(),
+            mime: "".into(),
+            name: "a.exe".into(),
+            bytes: 9,
+            md5: None,
+            sha1: Some(sha1),
+            sha256: None,
+        });
+        let note = Note { uid: None, tuple: None, ts_us: connection.start_us, body };
+        found(&lists, vec![Record::Note(Box::new(note))]).of(FILE.name).len()
+    };
+    assert_eq!((file(sha1), file([1; 20])), (2, 0));
+}
+
+/// The list of abuse.ch as it is published, where it is at hand.
+#[test]
+fn the_certificate_list_of_abuse_ch() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/ti/sslblacklist.csv");
+    let Ok(text) = std::fs::read_to_string(path) else { return };
+    let threats = with(&[("sslblacklist.csv", &text)]);
+    assert!(threats.notes.is_empty(), "{:?}", threats.notes);
+    let [0, 0, hashes, 0] = threats.list.counts() else { panic!("{:?}", threats.list.counts()) };
+    assert!(hashes > 900, "{hashes}");
 }
 
 /// The files of Slips itself, where they are at hand.
