@@ -25,12 +25,14 @@ pub struct AgentWindowsConfig {
     pub width_us: u64,
     /// Memory for everything, bytes, see [`AgentWindows::MIN_MEMORY`].
     pub memory_bytes: usize,
+    /// Seed of the hash that finds rows, drawn at random: keys come from traffic. Nothing that leaves depends on it.
+    pub hash_seed: u64,
 }
 
 impl Default for AgentWindowsConfig {
     /// One hour, 1 MiB: part of the contract of 8 MiB.
     fn default() -> Self {
-        Self { width_us: 3_600_000_000, memory_bytes: 1 << 20 }
+        Self { width_us: 3_600_000_000, memory_bytes: 1 << 20, hash_seed: 0 }
     }
 }
 
@@ -93,7 +95,7 @@ impl AgentWindows {
             open: Vec::with_capacity(places),
             places,
             touch: 0,
-            pool: Pool::fixed(sizes),
+            pool: Pool::fixed(sizes, config.hash_seed),
         }
     }
 
@@ -234,7 +236,8 @@ fn divide(memory: usize) -> (usize, Sizes) {
     let [groups, rows, more, many, wide, narrow] = Pool::BYTES;
     let places = share(18, size_of::<Open>(), 2);
     let sizes = Sizes {
-        groups: share(100, groups, OF_A_FLOW.groups),
+        // A table's number has one bit less than a group's.
+        groups: share(100, groups, OF_A_FLOW.groups).min(u16::MAX >> 1),
         rows: share(400, rows, OF_A_FLOW.rows),
         more: share(100, more, OF_A_FLOW.more),
         many: share(150, many, OF_A_FLOW.many),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::counters::{Shape, Stats};
 use super::group::Side;
-use super::pairs::Row;
+use super::rows::Row;
 use super::sketch::{HEAVY, Narrow, SUBS, Wide};
 use super::starts::{Bin, STARTS, Starts};
 use super::view::View;
@@ -104,13 +104,8 @@ impl View<'_> {
             let (shift, bins) = view.starts();
             f(Part(Piece::Stats(class, view.stats(), &view.shape(), shift, bins)))?;
             for side in Side::BOTH {
-                let mut rows = view.pairs(side);
-                loop {
-                    let chunk: heapless::Vec<&Row, CHUNK> = rows.by_ref().take(CHUNK).collect();
-                    if chunk.is_empty() {
-                        break;
-                    }
-                    f(Part(Piece::Pairs(class, side, &chunk)))?;
+                for chunk in view.pairs(side).chunks(CHUNK) {
+                    f(Part(Piece::Pairs(class, side, chunk)))?;
                 }
             }
             for table in [Table::DstPorts, Table::Peers] {

@@ -220,7 +220,7 @@ impl Selection<'_> {
             match class.sketch(table) {
                 Some(sketch) => hll::merge(registers, sketch.registers),
                 None => {
-                    for row in class.pairs(Side::of(table)) {
+                    for row in class.listed(Side::of(table)) {
                         hll::add(registers, hll::hash(keys(table, row).0));
                     }
                 }
@@ -236,7 +236,7 @@ impl Selection<'_> {
             match class.sketch(table) {
                 Some(sketch) => all.extend(sketch.kept.iter().map(|e| (e.key, e.seen.flows))),
                 None => all
-                    .extend(class.pairs(Side::of(table)).map(|row| (keys(table, row).0, row.traffic.flows))),
+                    .extend(class.listed(Side::of(table)).map(|row| (keys(table, row).0, row.traffic.flows))),
             }
         }
         all.sort_unstable();

@@ -163,8 +163,15 @@ impl core::error::Error for OtherWindow {}
 impl Features {
     /// The record of a window that starts at `start_us`, without flows.
     #[must_use]
-    pub const fn new(start_us: u64) -> Self {
-        Self { body: Body::new(start_us), pool: Pool::growing() }
+    pub fn new(start_us: u64) -> Self {
+        Self::seeded(start_us, seed())
+    }
+
+    /// The same with a seed of the hash that finds rows, drawn at random: keys come from traffic. What is counted does not
+    /// depend on it.
+    #[must_use]
+    pub const fn seeded(start_us: u64, seed: u64) -> Self {
+        Self { body: Body::new(start_us), pool: Pool::growing(seed) }
     }
 
     /// Start of the window.
@@ -214,6 +221,17 @@ impl Features {
     pub fn memory(&self) -> usize {
         size_of::<Self>() + self.pool.heap()
     }
+}
+
+/// A number that no sender can know, drawn once in a thread; without the standard library there is none to be had.
+fn seed() -> u64 {
+    #[cfg(feature = "std")]
+    {
+        use core::hash::BuildHasher as _;
+        std::hash::RandomState::new().hash_one(0_u64)
+    }
+    #[cfg(not(feature = "std"))]
+    0
 }
 
 /// Same window, same content.

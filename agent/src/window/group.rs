@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use super::counters::{Shape, Stats, Traffic};
-use super::pairs::{Pairs, Row};
+use super::rows::{Owner, Pairs, Row, Rows};
 use super::sketch::{AnySketch, Narrow, Wide, keys};
 use super::slab::{Id, NONE, Slab};
 use super::starts::{Bin, FEW_STARTS, STARTS, Starts};
@@ -61,8 +61,8 @@ pub(super) struct More {
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     pub(super) stats: Stats,
-    pub(super) dst: Pairs,
-    pub(super) src: Pairs,
+    dst: Pairs,
+    src: Pairs,
     /// By [`Table`]; a table with one is not exact.
     pub(super) sketches: Sketches,
     more: Id,
@@ -81,6 +81,28 @@ impl Default for Group {
             many: NONE,
         }
     }
+}
+
+impl Group {
+    /// Exact pairs with this port.
+    pub(super) const fn pairs(&self, side: Side) -> Pairs {
+        match side {
+            Side::Dst => self.dst,
+            Side::Src => self.src,
+        }
+    }
+
+    const fn pairs_mut(&mut self, side: Side) -> &mut Pairs {
+        match side {
+            Side::Dst => &mut self.dst,
+            Side::Src => &mut self.src,
+        }
+    }
+}
+
+/// Number of the table of a class for a side.
+const fn owner(id: Id, side: Side) -> Owner {
+    Owner(id << 1 | side as u16)
 }
 
 /// Sketches by table.
@@ -109,7 +131,7 @@ impl Sketches {
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
     pub(super) groups: Slab<Group>,
-    pub(super) rows: Slab<Row>,
+    pub(super) rows: Rows,
     pub(super) more: Slab<More>,
     pub(super) many: Slab<Starts<STARTS>>,
     pub(super) wide: Slab<Wide>,
@@ -160,10 +182,10 @@ pub(super) struct Full;
 
 impl Pool {
     /// For one record, without memory at first.
-    pub(super) const fn growing() -> Self {
+    pub(super) const fn growing(seed: u64) -> Self {
         Self {
             groups: Slab::growing(OF_ONE.groups),
-            rows: Slab::growing(OF_ONE.rows),
+            rows: Rows::growing(OF_ONE.rows, seed),
             more: Slab::growing(OF_ONE.more),
             many: Slab::growing(OF_ONE.many),
             wide: Slab::growing(OF_ONE.wide),
@@ -172,10 +194,10 @@ impl Pool {
     }
 
     /// For many records, with all its memory now.
-    pub(super) fn fixed(sizes: Sizes) -> Self {
+    pub(super) fn fixed(sizes: Sizes, seed: u64) -> Self {
         Self {
             groups: Slab::fixed(sizes.groups),
-            rows: Slab::fixed(sizes.rows),
+            rows: Rows::fixed(sizes.rows, seed),
             more: Slab::fixed(sizes.more),
             many: Slab::fixed(sizes.many),
             wide: Slab::fixed(sizes.wide),
@@ -186,7 +208,7 @@ impl Pool {
     /// Bytes of one of each: groups, rows, more, many, wide, narrow.
     pub(super) const BYTES: [usize; 6] = [
         Slab::<Group>::BYTES,
-        Slab::<Row>::BYTES,
+        Rows::BYTES,
         Slab::<More>::BYTES,
         Slab::<Starts<STARTS>>::BYTES,
         Slab::<Wide>::BYTES,
@@ -292,16 +314,13 @@ impl Pool {
         let Some(group) = self.groups.get_mut(id) else { return };
         let exact = side.tables().iter().all(|t| group.sketches.of(*t).is_none());
         if exact {
-            let tree = match side {
-                Side::Dst => &mut group.dst,
-                Side::Src => &mut group.src,
-            };
-            if let Some(known) = tree.find(&mut self.rows, port, &peer) {
+            if let Some(known) = self.rows.find(owner(id, side), port, &peer) {
                 *known = known.plus(traffic);
                 return;
             }
-            if tree.len() < side.cap() {
-                tree.insert(&mut self.rows, port, peer, *traffic);
+            let table = group.pairs_mut(side);
+            if table.len() < side.cap() {
+                self.rows.insert(table, owner(id, side), (port, peer), *traffic);
                 return;
             }
             self.leave_exactness(id, side);
@@ -312,8 +331,8 @@ impl Pool {
             let Some(at) = group.sketches.of(*table) else { continue };
             let (key, sub) = keys(*table, &row);
             match side {
-                Side::Dst => self.wide.get_mut(at).map(|s| s.add(key, sub, *traffic)),
-                Side::Src => self.narrow.get_mut(at).map(|s| s.add(key, sub, *traffic)),
+                Side::Dst => self.wide.get_mut(at).map(|s| s.add(key, sub, traffic)),
+                Side::Src => self.narrow.get_mut(at).map(|s| s.add(key, sub, traffic)),
             };
         }
     }
@@ -321,10 +340,6 @@ impl Pool {
     /// Puts sketches in the place of the pairs.
     pub(super) fn leave_exactness(&mut self, id: Id, side: Side) {
         let Some(group) = self.groups.get_mut(id) else { return };
-        let tree = match side {
-            Side::Dst => &mut group.dst,
-            Side::Src => &mut group.src,
-        };
         for table in side.tables() {
             if group.sketches.of(*table).is_some() {
                 continue;
@@ -335,13 +350,13 @@ impl Pool {
             };
             let Some(at) = taken else { continue };
             group.sketches.set(*table, at);
-            let mut rows: heapless::Vec<&Row, DST_PAIRS> = tree.walk(&self.rows).take(DST_PAIRS).collect();
+            let mut rows = self.rows.sorted(group.pairs(side));
             match side {
                 Side::Dst => self.wide.get_mut(at).map(|s| s.take_over(*table, &mut rows)),
                 Side::Src => self.narrow.get_mut(at).map(|s| s.take_over(*table, &mut rows)),
             };
         }
-        tree.clear(&mut self.rows);
+        self.rows.clear(group.pairs_mut(side));
     }
 
     /// The sketch in place of an exact table.
@@ -356,8 +371,8 @@ impl Pool {
     /// Gives everything of a class back.
     pub(super) fn release(&mut self, id: Id) {
         let Some(group) = self.groups.get_mut(id) else { return };
-        group.dst.clear(&mut self.rows);
-        group.src.clear(&mut self.rows);
+        self.rows.clear(&mut group.dst);
+        self.rows.clear(&mut group.src);
         self.more.give(group.more);
         self.many.give(group.many);
         for table in Table::ALL {

@@ -32,7 +32,7 @@ mod features;
 mod group;
 mod hll;
 mod key;
-mod pairs;
+mod rows;
 mod sketch;
 mod slab;
 mod starts;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::hll::{self, Hll};
-use super::pairs::Row;
+use super::rows::Row;
 use super::top::{Counted, Detail, Top};
 use super::{Key, Table, Traffic};
 
@@ -74,11 +74,13 @@ impl<const M: usize, const N: usize> Sketch<M, N> {
     }
 
     /// Adds traffic of a pair.
-    pub(super) fn add(&mut self, key: Key, sub: Key, traffic: Traffic) {
-        self.distinct.add(hll::hash(key));
-        if let Some(subs) = self.top.count(key, traffic) {
-            subs.distinct.add(hll::hash(sub));
-            subs.top.count(sub, traffic.pkts());
+    pub(super) fn add(&mut self, key: Key, sub: Key, traffic: &Traffic) {
+        let hash = hll::hash(key);
+        self.distinct.add(hash);
+        if let Some(subs) = self.top.count(key, hash, traffic) {
+            let hash = hll::hash(sub);
+            subs.distinct.add(hash);
+            subs.top.count(sub, hash, &traffic.pkts());
         }
     }
 

@@ -96,9 +96,13 @@ impl<T: Default> Slab<T> {
     }
 
     /// Elements in use.
-    #[cfg(test)]
     pub(super) const fn used(&self) -> Id {
         self.used
+    }
+
+    /// One more than the largest number in use.
+    pub(super) const fn end(&self) -> Id {
+        self.places.len() as Id
     }
 
     /// Bytes on the heap.

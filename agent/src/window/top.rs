@@ -6,9 +6,11 @@
 //! places and total weight W no absent key has more than W / (N + 1), and no entry has missed more; this also
 //! holds after merging.
 
+use core::cmp::Reverse;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Key, Traffic};
+use super::{Key, Traffic, hll};
 
 /// What is added up per key; compared by its rank.
 pub(super) trait Weight: Copy + Default + PartialEq {
@@ -66,29 +68,58 @@ pub(super) struct Counted<W, D> {
 }
 
 impl<W: Weight, D> Counted<W, D> {
-    fn upper(&self) -> W {
-        self.seen.plus(&self.missed)
+    fn place(&self) -> Place {
+        let upper = self.seen.rank().saturating_add(self.missed.rank());
+        Place { upper, hash: Reverse(hll::hash(self.key)) }
     }
+}
 
-    /// Orders entries; of equals the one with the larger key gives way.
-    fn standing(&self) -> (u64, core::cmp::Reverse<Key>) {
-        (self.upper().rank(), core::cmp::Reverse(self.key))
-    }
+/// What is asked of every entry for every flow, close together in memory. Ordered by standing: of equal upper bounds the one
+/// with the larger hash gives way.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Place {
+    upper: u64,
+    hash: Reverse<u64>,
 }
 
 /// See above. At most 64 places.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(from = "Written<W, D, N>", bound(deserialize = "W: Weight + Deserialize<'de>, D: Deserialize<'de>"))]
 pub(super) struct Top<W, D, const N: usize> {
     entries: heapless::Vec<Counted<W, D>, N>,
     /// A key without an entry has at most this.
     floor: W,
     /// Some key has no entry.
     dropped: bool,
+    /// One for each entry.
+    #[serde(skip)]
+    places: heapless::Vec<Place, N>,
+}
+
+/// As it is on the wire.
+#[derive(Deserialize)]
+struct Written<W, D, const N: usize> {
+    entries: heapless::Vec<Counted<W, D>, N>,
+    floor: W,
+    dropped: bool,
+}
+
+impl<W: Weight, D, const N: usize> From<Written<W, D, N>> for Top<W, D, N> {
+    fn from(Written { entries, floor, dropped }: Written<W, D, N>) -> Self {
+        // As many as there are places.
+        let places = entries.iter().map(Counted::place).collect();
+        Self { entries, floor, dropped, places }
+    }
 }
 
 impl<W: Weight, D, const N: usize> Default for Top<W, D, N> {
     fn default() -> Self {
-        Self { entries: heapless::Vec::new(), floor: W::default(), dropped: false }
+        Self {
+            entries: heapless::Vec::new(),
+            floor: W::default(),
+            dropped: false,
+            places: heapless::Vec::new(),
+        }
     }
 }
 
@@ -108,38 +139,63 @@ impl<W: Weight, D: Detail, const N: usize> Top<W, D, N> {
         &self.entries
     }
 
-    fn position(&self, key: Key) -> Option<usize> {
-        self.entries.iter().position(|e| e.key == key)
-    }
-
-    /// Adds weight to a key; gives the detail of its entry, if it has one now.
-    pub(super) fn count(&mut self, key: Key, weight: W) -> Option<&mut D> {
-        let at = match self.position(key) {
-            Some(at) => {
-                if let Some(entry) = self.entries.get_mut(at) {
-                    entry.seen = entry.seen.plus(&weight);
-                }
-                Some(at)
-            }
-            None => self.admit(Counted { key, seen: weight, missed: self.floor, detail: D::default() }),
-        };
-        at.and_then(|at| self.entries.get_mut(at)).map(|e| &mut e.detail)
+    /// Adds weight to a key, whose hash is `hash`; gives the detail of its entry, if it has one now.
+    pub(super) fn count(&mut self, key: Key, hash: u64, weight: &W) -> Option<&mut D> {
+        let found = self.places.iter().position(|p| p.hash.0 == hash);
+        if let Some(at) = found.filter(|at| self.entries.get(*at).is_some_and(|e| e.key == key)) {
+            let entry = self.entries.get_mut(at)?;
+            entry.seen = entry.seen.plus(weight);
+            let place = self.places.get_mut(at)?;
+            place.upper = place.upper.saturating_add(weight.rank());
+            return Some(&mut entry.detail);
+        }
+        let upper = self.floor.rank().saturating_add(weight.rank());
+        let lowest = self.lowest();
+        if lowest.is_some_and(|(_, low)| Place { upper, hash: Reverse(hash) } <= low) {
+            self.drop(&weight.plus(&self.floor));
+            return None;
+        }
+        let at =
+            self.put(Counted { key, seen: *weight, missed: self.floor, detail: D::default() }, lowest)?;
+        self.entries.get_mut(at).map(|e| &mut e.detail)
     }
 
     /// Gives a key that has no entry one, if it stands high enough. Its `missed` is up to the caller.
-    pub(super) fn admit(&mut self, entry: Counted<W, D>) -> Option<usize> {
-        let Err(entry) = self.entries.push(entry) else { return self.entries.len().checked_sub(1) };
-        self.dropped = true;
-        let lowest = self.entries.iter().enumerate().min_by_key(|(_, e)| e.standing()).map(|(at, _)| at)?;
-        let place = self.entries.get_mut(lowest)?;
-        if entry.standing() > place.standing() {
-            let out = core::mem::replace(place, entry);
-            self.floor = self.floor.most(&out.upper());
-            Some(lowest)
+    pub(super) fn admit(&mut self, entry: Counted<W, D>) {
+        let lowest = self.lowest();
+        if lowest.is_some_and(|(_, low)| entry.place() <= low) {
+            self.drop(&entry.seen.plus(&entry.missed));
         } else {
-            self.floor = self.floor.most(&entry.upper());
-            None
+            self.put(entry, lowest);
         }
+    }
+
+    /// The entry that would give way; `None` while there is room.
+    fn lowest(&self) -> Option<(usize, Place)> {
+        if self.places.len() < N {
+            return None;
+        }
+        self.places.iter().copied().enumerate().min_by_key(|(_, place)| *place)
+    }
+
+    /// Puts an entry at the end, or in the place of the lowest.
+    fn put(&mut self, entry: Counted<W, D>, lowest: Option<(usize, Place)>) -> Option<usize> {
+        let place = entry.place();
+        let Some((at, _)) = lowest else {
+            self.entries.push(entry).ok()?;
+            self.places.push(place).ok()?;
+            return self.places.len().checked_sub(1);
+        };
+        let out = core::mem::replace(self.entries.get_mut(at)?, entry);
+        *self.places.get_mut(at)? = place;
+        self.drop(&out.seen.plus(&out.missed));
+        Some(at)
+    }
+
+    /// A key with at most this weight has no entry any more.
+    fn drop(&mut self, upper: &W) {
+        self.dropped = true;
+        self.floor = self.floor.most(upper);
     }
 }
 
@@ -148,7 +204,7 @@ impl<W: Weight, D: Detail + Clone, const N: usize> Top<W, D, N> {
     pub(super) fn merge(&mut self, other: &Self) {
         let mine = self.floor;
         let mut common = 0_u64;
-        for entry in &mut self.entries {
+        for (entry, place) in self.entries.iter_mut().zip(&mut self.places) {
             if let Some((at, twin)) = other.entries.iter().enumerate().find(|(_, e)| e.key == entry.key) {
                 common |= 1_u64.checked_shl(at as u32).unwrap_or(0);
                 entry.seen = entry.seen.plus(&twin.seen);
@@ -157,6 +213,7 @@ impl<W: Weight, D: Detail + Clone, const N: usize> Top<W, D, N> {
             } else {
                 entry.missed = entry.missed.plus(&other.floor);
             }
+            *place = entry.place();
         }
         self.floor = mine.plus(&other.floor);
         self.dropped |= other.dropped;

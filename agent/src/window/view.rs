@@ -6,7 +6,7 @@ use super::counters::{Shape, Stats, Traffic};
 use super::features::Body;
 use super::group::{Group, Pool, Side};
 use super::hll::Hll;
-use super::pairs::Row;
+use super::rows::{Listed, Row, Sorted};
 use super::sketch::{AnySketch, Narrow, Wide, keys};
 use super::starts::Bin;
 use super::{Class, Key, Table};
@@ -107,13 +107,14 @@ impl<'a> ClassView<'a> {
         self.group.sketches.of(Table::SrcPorts).and_then(|id| self.pool.narrow.get(id))
     }
 
-    /// Pairs of the tables that are exact.
-    pub(super) fn pairs(&self, side: Side) -> impl Iterator<Item = &'a Row> + use<'a> {
-        match side {
-            Side::Dst => self.group.dst,
-            Side::Src => self.group.src,
-        }
-        .walk(&self.pool.rows)
+    /// Pairs of the tables that are exact, in order of (port, peer).
+    pub(super) fn pairs(&self, side: Side) -> Sorted<'a> {
+        self.pool.rows.sorted(self.group.pairs(side))
+    }
+
+    /// The same in no useful order.
+    pub(super) fn listed(&self, side: Side) -> Listed<'a> {
+        self.pool.rows.of(self.group.pairs(side))
     }
 
     /// Whether [`ClassView::entries`] gives every key with its exact totals.
@@ -128,10 +129,8 @@ impl<'a> ClassView<'a> {
         let mut entries: Vec<Entry<'a>> = match self.sketch(table) {
             Some(sketch) => sketch.kept.iter().map(Entry::counted).collect(),
             None => {
-                let mut rows: Vec<&Row> = self.pairs(Side::of(table)).collect();
-                if table == Table::Peers {
-                    rows.sort_unstable_by_key(|r| keys(table, r));
-                }
+                let mut rows: Vec<&Row> = self.listed(Side::of(table)).collect();
+                rows.sort_unstable_by_key(|r| keys(table, r));
                 rows.chunk_by(|a, b| keys(table, a).0 == keys(table, b).0)
                     .filter_map(|run| Entry::exact(table, run.iter().copied()))
                     .collect()
@@ -146,7 +145,12 @@ impl<'a> ClassView<'a> {
     pub fn entry(&self, table: Table, key: Key) -> Option<Entry<'a>> {
         match self.sketch(table) {
             Some(sketch) => sketch.kept.iter().find(|e| e.key == key).map(Entry::counted),
-            None => Entry::exact(table, self.pairs(Side::of(table)).filter(|r| keys(table, r).0 == key)),
+            None => {
+                let of_key = self.listed(Side::of(table)).filter(|r| keys(table, r).0 == key);
+                let mut rows: Vec<&Row> = of_key.collect();
+                rows.sort_unstable_by_key(|r| keys(table, r));
+                Entry::exact(table, rows.into_iter())
+            }
         }
     }
 
@@ -251,7 +255,9 @@ impl ClassView<'_> {
         self.group.stats == other.group.stats
             && self.shape() == other.shape()
             && self.starts() == other.starts()
-            && Side::BOTH.into_iter().all(|s| self.pairs(s).map(pair).eq(other.pairs(s).map(pair)))
+            && Side::BOTH
+                .into_iter()
+                .all(|s| self.pairs(s).into_iter().map(pair).eq(other.pairs(s).into_iter().map(pair)))
             && Table::ALL.into_iter().all(|t| self.sketch(t) == other.sketch(t))
     }
 }
