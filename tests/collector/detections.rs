@@ -14,10 +14,11 @@ use slips::output::{Folder, News, Watch};
 
 use crate::support;
 
+/// What a run found.
 #[derive(Default)]
-struct Found {
+pub(crate) struct Found {
     /// In its last state, by id.
-    evidence: BTreeMap<u64, Evidence>,
+    pub(crate) evidence: BTreeMap<u64, Evidence>,
     alerts: usize,
 }
 
@@ -40,9 +41,11 @@ impl Found {
 /// Runs a file or folder through the product with its default configuration. `None` when it is not there.
 fn run(path: &str) -> Option<Found> {
     let path = support::public_data()?.join(path);
-    if !path.exists() {
-        return None;
-    }
+    path.exists().then(|| analyse(&path))
+}
+
+/// Runs a file or folder that is there through the product with its default configuration.
+pub(crate) fn analyse(path: &Path) -> Found {
     let kept: Arc<Mutex<Found>> = Arc::default();
     let hears = Arc::clone(&kept);
     let watch = Watch::new(move |news| {
@@ -59,15 +62,15 @@ fn run(path: &str) -> Option<Found> {
     let mut engine = Engine::new(&config, Arc::new(folder)).unwrap();
     let is_capture =
         |p: &Path| matches!(p.extension().and_then(|e| e.to_str()), Some("pcap" | "pcapng" | "cap"));
-    let mut source: Box<dyn Source> = if is_capture(&path) {
-        Box::new(Packets::open(&path).unwrap())
+    let mut source: Box<dyn Source> = if is_capture(path) {
+        Box::new(Packets::open(path).unwrap())
     } else {
-        open(&path, &Wish::default()).unwrap()
+        open(path, &Wish::default()).unwrap()
     };
     let stop = AtomicBool::new(false);
     source.read(&mut engine, Job { stop: &stop, progress: &|_| (), say: &|_| () }).unwrap();
     engine.finish().unwrap();
-    Some(std::mem::take(&mut *kept.lock().unwrap()))
+    std::mem::take(&mut *kept.lock().unwrap())
 }
 
 /// Type of evidence and profile that a capture must lead to.

@@ -7,4 +7,5 @@ mod support;
 
 mod detections;
 mod features;
+mod formats;
 mod program;

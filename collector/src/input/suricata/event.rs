@@ -315,7 +315,9 @@ fn flow(event: &Row<'_>, ts_us: u64, finders: &mut Finders) -> Result<(u64, Said
 /// Suricata's names of application protocols, where they are not Zeek's.
 fn service(name: &[u8]) -> Service {
     match name {
-        b"" | b"failed" => Service::UNKNOWN,
+        // Where data was looked at in vain Suricata says `failed`; it says nothing where there was none to look at.
+        b"" => Service::UNSEEN,
+        b"failed" => Service::UNKNOWN,
         b"http2" | b"doh2" => Service::HTTP,
         b"dcerpc" => Service::DCE_RPC,
         b"krb5" => Service::KRB,
