@@ -34,6 +34,7 @@ pub use faults::{Fault, Faults};
 pub use note::{Note, NoteBody};
 pub use open::{Format, Wish, open};
 use slips_agent::record::{AppRecord, ArpRecord, FlowRecord, Uid};
+pub use stream::Stream;
 
 use crate::output::InputTotals;
 
