@@ -6,6 +6,7 @@
 //! Enters: a regular file and a function that tells a line's time. Leaves: if nothing is late by more than
 //! [`TOLERATED_US`], the knowledge that the file can be read as it stands; otherwise its lines in order. Memory is constant:
 //! places of lines are sorted in runs of [`RUN`], and runs beyond the first lie in a temporary file that nobody else sees.
+//! Prevents: a read of the file for every line, where neighbours in time are neighbours in the file after all.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,7 +15,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::lines::{Lines, MAX_LINE};
+use super::lines::Lines;
 
 /// Lateness that needs no sorting: far below the width of a time window.
 const TOLERATED_US: u64 = 60_000_000;
@@ -23,9 +24,11 @@ const RUN: usize = 1 << 20;
 /// Entries of a run that are read at once when runs are merged.
 const BATCH: usize = 4096;
 const ENTRY: usize = 24;
-/// Pieces of the file that are kept while lines are read here and there.
-const WINDOWS: usize = 64;
-const WINDOW: usize = 32 << 10;
+/// Lines that are read at once, in the order in which they lie in the file: so many bytes of them, and so many lines.
+const AHEAD_BYTES: usize = 4 << 20;
+const AHEAD_LINES: usize = 16_384;
+/// Bytes between two wanted lines that are read along rather than leapt over.
+const GAP: u64 = 256;
 
 /// Where a line stands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -78,8 +81,11 @@ pub struct Ordered {
     spill: Option<File>,
     runs: Vec<Run>,
     heap: BinaryHeap<Reverse<(Place, usize)>>,
-    windows: Vec<(u64, Vec<u8>)>,
-    long: Vec<u8>,
+    /// The next lines in order, each with its place in `text`; `None` where the file could not be read.
+    ahead: Vec<(Place, Option<usize>)>,
+    taken: usize,
+    text: Vec<u8>,
+    failed: Option<io::Error>,
     /// Lines that were too long to be read, and the number of the first.
     pub too_long: Option<(u64, u64)>,
     /// Bytes of the lines handed out.
@@ -168,8 +174,10 @@ impl Ordered {
             spill,
             runs,
             heap: BinaryHeap::new(),
-            windows: Vec::new(),
-            long: Vec::new(),
+            ahead: Vec::new(),
+            taken: 0,
+            text: Vec::new(),
+            failed: None,
             too_long,
             done: 0,
         };
@@ -184,44 +192,54 @@ impl Ordered {
     /// # Errors
     /// The file or the temporary file cannot be read.
     pub fn next_line(&mut self) -> io::Result<Option<Turn<'_>>> {
-        let Some(Reverse((place, run))) = self.heap.pop() else { return Ok(None) };
-        self.refill(run)?;
-        self.done += u64::from(place.len) + 1;
-        let number = u64::from(place.number);
+        if self.taken == self.ahead.len() {
+            self.read_ahead()?;
+        }
+        let Some((place, from)) = self.ahead.get(self.taken).copied() else { return Ok(None) };
+        self.taken += 1;
         let len = place.len as usize;
-        if len > WINDOW / 2 {
-            self.long.resize(len.min(MAX_LINE), 0);
-            self.file.read_exact_at(&mut self.long, place.offset)?;
-            return Ok(Some(Turn { number, bytes: &self.long }));
-        }
-        let inside = |(start, bytes): &(u64, Vec<u8>)| {
-            place.offset >= *start && place.offset + len as u64 <= *start + bytes.len() as u64
+        let Some(bytes) = from.and_then(|from| self.text.get(from..from + len)) else {
+            return Err(self.failed.take().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into()));
         };
-        let at = match self.windows.iter().position(inside) {
-            Some(at) => at,
-            None => {
-                // The window that was asked least recently is read anew.
-                let mut bytes =
-                    if self.windows.len() < WINDOWS { Vec::new() } else { self.windows.remove(0).1 };
-                bytes.resize(WINDOW, 0);
-                let got = read_up_to(&self.file, &mut bytes, place.offset)?;
-                bytes.truncate(got);
-                if got < len {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
+        self.done += u64::from(place.len) + 1;
+        Ok(Some(Turn { number: u64::from(place.number), bytes }))
+    }
+
+    /// Takes the next lines off the heap and reads them, those that lie together with one read.
+    fn read_ahead(&mut self) -> io::Result<()> {
+        self.ahead.clear();
+        self.text.clear();
+        self.taken = 0;
+        let mut bytes = 0;
+        while bytes < AHEAD_BYTES && self.ahead.len() < AHEAD_LINES {
+            let Some(Reverse((place, run))) = self.heap.pop() else { break };
+            self.refill(run)?;
+            bytes += place.len as usize;
+            self.ahead.push((place, None));
+        }
+        let mut lying: Vec<&mut (Place, Option<usize>)> = self.ahead.iter_mut().collect();
+        lying.sort_unstable_by_key(|(place, _)| place.offset);
+        let end = |place: Place| place.offset + u64::from(place.len);
+        for together in lying.chunk_by_mut(|(one, _), (next, _)| next.offset <= end(*one) + GAP) {
+            let (Some((first, _)), Some((last, _))) = (together.first(), together.last()) else { continue };
+            let (start, stop) = (first.offset, end(*last));
+            let base = self.text.len();
+            self.text.resize(base + usize::try_from(stop - start).unwrap_or(usize::MAX), 0);
+            // What is not there any more costs the lines that it held: those before it are handed out.
+            let got = match read_up_to(&self.file, self.text.get_mut(base..).unwrap_or_default(), start) {
+                Ok(got) => got as u64,
+                Err(e) => {
+                    self.failed = Some(e);
+                    0
                 }
-                self.windows.push((place.offset, bytes));
-                self.windows.len() - 1
+            };
+            for (place, from) in together {
+                if end(*place) - start <= got {
+                    *from = usize::try_from(place.offset - start).ok().map(|at| base + at);
+                }
             }
-        };
-        if at + 1 < self.windows.len() {
-            let window = self.windows.remove(at);
-            self.windows.push(window);
         }
-        let bytes = self.windows.last().and_then(|(start, bytes)| {
-            let from = usize::try_from(place.offset - start).ok()?;
-            bytes.get(from..from + len)
-        });
-        Ok(Some(Turn { number, bytes: bytes.unwrap_or_default() }))
+        Ok(())
     }
 
     /// Puts the next entry of a run into the heap.
@@ -282,6 +300,7 @@ fn temporary() -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lines::MAX_LINE;
     use super::*;
 
     fn key(line: &[u8]) -> Option<u64> {
@@ -302,8 +321,8 @@ mod tests {
         for number in 3..=500u64 {
             value = value.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(3_037_000_493);
             let second = (value >> 40) % 10_000;
-            // Some lines are longer than half a window.
-            let long = if number % 100 == 0 { "x".repeat(WINDOW) } else { String::new() };
+            // Some lines are long.
+            let long = if number % 100 == 0 { "x".repeat(32 << 10) } else { String::new() };
             text.extend(format!("{second} line {number} {long}\n").bytes());
             expected.push((second, number));
         }
@@ -319,6 +338,43 @@ mod tests {
             }
             assert_eq!(got, expected, "{run}");
         }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn lines_beyond_what_is_read_at_once_follow() {
+        let lines = AHEAD_LINES * 2 + 10;
+        let text: String = (0..lines).map(|n| format!("{} {}\n", lines - n, "y".repeat(n % 600))).collect();
+        let path = file("ahead", text.as_bytes());
+        let mut ordered = Ordered::of(&path, key).unwrap().unwrap();
+        let mut expected = 1;
+        while let Some(turn) = ordered.next_line().unwrap() {
+            let n = lines - expected;
+            assert_eq!(turn.bytes, format!("{expected} {}", "y".repeat(n % 600)).as_bytes());
+            assert_eq!(turn.number, n as u64 + 1);
+            expected += 1;
+        }
+        assert_eq!(expected, lines + 1);
+        assert_eq!(ordered.done, text.len() as u64);
+        assert!(ordered.text.capacity() <= 2 * (AHEAD_BYTES + MAX_LINE + AHEAD_LINES * 256));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_became_shorter_gives_what_is_left_of_it_and_an_error() {
+        let path = file("shorter", b"300 a\n200 b\n100 c\n400 d\n");
+        let mut ordered = Ordered::of(&path, key).unwrap().unwrap();
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(20).unwrap();
+        let mut got = Vec::new();
+        let error = loop {
+            match ordered.next_line() {
+                Ok(Some(turn)) => got.push(turn.number),
+                Ok(None) => panic!("the missing line was not noticed"),
+                Err(e) => break e,
+            }
+        };
+        assert_eq!(got, [3, 2, 1]);
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         std::fs::remove_file(path).unwrap();
     }
 

@@ -7,7 +7,7 @@ use slips_agent::record::{
 };
 
 use super::columns as col;
-use super::state::conn_state;
+use super::state::States;
 use super::time::Times;
 use crate::input::Record;
 use crate::input::note::{Label, Note, NoteBody};
@@ -29,7 +29,7 @@ pub enum Said {
 ///
 /// # Errors
 /// A value is not what its column holds, or one that must be there is missing.
-pub fn convert(row: &Row<'_>, times: &Times) -> Result<Said, Bad> {
+pub fn convert(row: &Row<'_>, times: &Times, states: &mut States) -> Result<Said, Bad> {
     match row.cell(col::PROTO).raw() {
         b"man" => return Ok(Said::Management),
         b"arp" => return arp(row, times),
@@ -39,10 +39,10 @@ pub fn convert(row: &Row<'_>, times: &Times) -> Result<Said, Bad> {
         _ => {}
     }
     // Frames of unknown kinds have hardware addresses in both columns.
-    if row.addr(col::SRC).is_err() && row.mac(col::SRC).is_some() && row.mac(col::DST).is_some() {
+    if row.mac(col::SRC).is_some() && row.mac(col::DST).is_some() && row.addr(col::SRC).is_err() {
         return Ok(Said::NotIp);
     }
-    flow(row, times)
+    flow(row, times, states)
 }
 
 fn start(row: &Row<'_>, times: &Times) -> Result<u64, Bad> {
@@ -69,7 +69,7 @@ fn port(row: &Row<'_>, column: u8) -> Result<u16, Bad> {
     }
 }
 
-fn flow(row: &Row<'_>, times: &Times) -> Result<Said, Bad> {
+fn flow(row: &Row<'_>, times: &Times, states: &mut States) -> Result<Said, Bad> {
     let start_us = start(row, times)?;
     let duration_us = duration(row, start_us, times)?;
     let (src, dst) = (row.need_addr(col::SRC)?, row.need_addr(col::DST)?);
@@ -88,7 +88,7 @@ fn flow(row: &Row<'_>, times: &Times) -> Result<Said, Bad> {
     let state = if row.cell(col::STATE).is_absent() {
         ConnState::NotEstablished
     } else {
-        conn_state(&text, transport, orig.pkts.saturating_add(resp.pkts))
+        states.of(&text, transport, orig.pkts.saturating_add(resp.pkts))
     };
     // Argus keeps the end it takes for the client at the left even if only the other one was heard.
     let turned = row.cell(col::DIR).raw() == b"<-" && orig.pkts == 0 && resp.pkts > 0;

@@ -9,6 +9,7 @@ mod convert;
 mod state;
 mod time;
 
+use state::States;
 pub use state::{Final, final_state};
 
 use columns::Columns;
@@ -55,6 +56,7 @@ impl Argus {
         let complete = bytes.len() < LOOKED_AT;
         let mut lines = Lines::new(bytes);
         let mut columns = None;
+        let mut states = States::default();
         let mut faults = Faults::default();
         let (mut good, mut bad) = (0u64, 0u64);
         while let Ok(Some(line)) = lines.next_line() {
@@ -74,7 +76,7 @@ impl Argus {
                 columns = Some(found);
                 continue;
             };
-            match read_line(known, &times, line.bytes) {
+            match read_line(known, &times, &mut states, line.bytes) {
                 Ok(_) => good += 1,
                 Err(fault) => {
                     bad += 1;
@@ -102,13 +104,18 @@ impl Argus {
     }
 }
 
-fn read_line(columns: &Columns, times: &Times, line: &[u8]) -> Result<Option<Said>, Bad> {
+fn read_line(
+    columns: &Columns,
+    times: &Times,
+    states: &mut States,
+    line: &[u8],
+) -> Result<Option<Said>, Bad> {
     if columns.repeats(line) {
         return Ok(None);
     }
     let mut row = Row::new(columns::SCHEMA, line);
     columns.fill(&mut row)?;
-    convert::convert(&row, times).map(Some)
+    convert::convert(&row, times, states).map(Some)
 }
 
 impl Source for Argus {
@@ -120,6 +127,7 @@ impl Source for Argus {
         let mut tally = Tally::new(self.total_bytes);
         tally.reads(self.lines.inner().progress());
         let mut not_ip = 0u64;
+        let mut states = States::default();
         while !job.stopped() {
             let line = match self.lines.next_line() {
                 Ok(Some(line)) => line,
@@ -137,7 +145,7 @@ impl Source for Argus {
             if line.bytes.trim_ascii().is_empty() {
                 continue;
             }
-            match read_line(&self.columns, &self.times, line.bytes) {
+            match read_line(&self.columns, &self.times, &mut states, line.bytes) {
                 Ok(None | Some(Said::Management)) => {}
                 Ok(Some(Said::NotIp)) => not_ip += 1,
                 Ok(Some(Said::Record(label, record))) => {

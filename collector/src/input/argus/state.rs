@@ -84,6 +84,66 @@ pub fn conn_state(text: &str, transport: u8, pkts: u64) -> ConnState {
     fine.filter(|f| f.established(pkts) == established).unwrap_or(coarse)
 }
 
+/// What [`conn_state`] said of the texts seen last: a file has few different ones, and each decision searches its text some
+/// twenty times. Fixed in size; a text that falls on another's place, or is too long, is decided anew.
+#[derive(Clone, Debug)]
+pub struct States {
+    known: [Option<Known>; Self::PLACES],
+}
+
+/// A text with all else that the decision asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Question {
+    text: [u8; States::LONGEST],
+    len: usize,
+    tcp: bool,
+    /// More packets than a rejected attempt has: the decisions ask nothing else of the number.
+    many: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    question: Question,
+    answer: ConnState,
+}
+
+impl Default for States {
+    fn default() -> Self {
+        Self { known: [None; Self::PLACES] }
+    }
+}
+
+impl States {
+    const PLACES: usize = 64;
+    const LONGEST: usize = 16;
+
+    /// [`conn_state`], remembered.
+    pub fn of(&mut self, text: &str, transport: u8, pkts: u64) -> ConnState {
+        let mut question = Question {
+            text: [0; Self::LONGEST],
+            len: text.len(),
+            tcp: transport == proto::TCP,
+            many: pkts > 3,
+        };
+        let Some(room) = question.text.get_mut(..text.len()) else {
+            return conn_state(text, transport, pkts);
+        };
+        room.copy_from_slice(text.as_bytes());
+        let mixed = u128::from_le_bytes(question.text) ^ u128::from(question.tcp) << 126;
+        let mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) >> 122;
+        let place = usize::try_from(mixed).unwrap_or_default() ^ usize::from(question.many);
+        match self.known.get_mut(place) {
+            Some(Some(known)) if known.question == question => known.answer,
+            Some(slot) => {
+                let answer = conn_state(text, transport, pkts);
+                *slot = Some(Known { question, answer });
+                answer
+            }
+            None => conn_state(text, transport, pkts),
+        }
+    }
+}
+
 /// What the flags that each side sent amount to in Zeek's notation.
 fn by_flags(orig: &str, resp: &str) -> Option<ConnState> {
     let sent = |side: &str, flag: char| side.contains(flag);
@@ -226,5 +286,19 @@ mod tests {
         assert_eq!(state("FSRPA_FSPA"), ConnState::Established);
         assert_eq!(state("S0"), ConnState::S0);
         assert_eq!(conn_state("CON", proto::UDP, 2), ConnState::Established);
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_would_be_decided() {
+        let mut states = States::default();
+        let mut dice = crate::input::testing::Dice(5);
+        let letters = ["S", "F", "P", "A", "R", "_", "ECO", "CON", "INT", "URP", "EST", "\0", "new", "S1"];
+        for _ in 0..50_000 {
+            let text: String = (0..dice.below(7)).map(|_| letters[dice.below(letters.len())]).collect();
+            let transport = [proto::TCP, proto::UDP, proto::ICMP][dice.below(3)];
+            let pkts = dice.below(6) as u64;
+            let expected = conn_state(&text, transport, pkts);
+            assert_eq!(states.of(&text, transport, pkts), expected, "{text} {transport} {pkts}");
+        }
     }
 }

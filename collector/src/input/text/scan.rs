@@ -11,6 +11,18 @@ pub fn unsigned(bytes: &[u8]) -> Option<u64> {
     if bytes.is_empty() {
         return None;
     }
+    // Nineteen digits fit in any case.
+    if bytes.len() <= 19 {
+        let mut sum = 0u64;
+        for b in bytes {
+            let digit = b.wrapping_sub(b'0');
+            if digit > 9 {
+                return None;
+            }
+            sum = sum * 10 + u64::from(digit);
+        }
+        return Some(sum);
+    }
     bytes.iter().try_fold(0u64, |sum, b| {
         let digit = b.wrapping_sub(b'0');
         if digit > 9 { None } else { sum.checked_mul(10)?.checked_add(u64::from(digit)) }
@@ -375,6 +387,10 @@ mod tests {
     fn numbers() {
         assert_eq!(unsigned(b"18446744073709551615"), Some(u64::MAX));
         assert_eq!(unsigned(b"18446744073709551616"), None);
+        assert_eq!(unsigned(b"9999999999999999999"), Some(9_999_999_999_999_999_999));
+        assert_eq!(unsigned(b"00000000000000000000000001"), Some(1));
+        assert_eq!(unsigned(b"12:4"), None);
+        assert_eq!(unsigned(b""), None);
         assert_eq!(count(b"146.0"), Some(146));
         assert_eq!(count(b"-1"), None);
         assert_eq!(unsigned_or_hex(b"0xf095"), Some(0xf095));
