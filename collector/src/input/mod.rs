@@ -19,6 +19,7 @@ mod order;
 pub mod packets;
 mod recent;
 mod sequence;
+mod socket;
 mod stream;
 pub mod suricata;
 mod tail;

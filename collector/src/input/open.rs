@@ -16,6 +16,7 @@ use super::follow::Follow;
 use super::nfdump::{Nfdump, is_nfdump};
 use super::packets::{Packets, is_capture};
 use super::sequence::Sequence;
+use super::socket::Socket;
 use super::stream::Stream;
 use super::suricata::{Suricata, is_event};
 use super::text::excerpt;
@@ -100,11 +101,19 @@ impl Source for Recognised {
     }
 }
 
-/// Opens `path`; `-` is standard input.
+/// Opens `path`; `-` is standard input, `unix:PATH` a socket that Suricata connects to.
 ///
 /// # Errors
 /// There is nothing at that path that can be read, or not in the format that was said.
 pub fn open(path: &Path, wish: &Wish<'_>) -> Result<Box<dyn Source>, Error> {
+    if let Some(socket) = path.to_str().and_then(|p| p.strip_prefix("unix:")) {
+        return match wish.format {
+            None | Some(Format::Suricata) => Ok(Box::new(Socket::open(Path::new(socket))?)),
+            Some(other) => {
+                Err(Error::new("--format", format!("{other} is not read from a socket, only suricata is")))
+            }
+        };
+    }
     if wish.follow {
         return follow(path, wish);
     }

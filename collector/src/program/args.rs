@@ -57,7 +57,7 @@ pub(super) struct Args {
     /// network interface to watch; any for all
     #[argh(option, short = 'i')]
     interface: Vec<String>,
-    /// file or folder with flows: Zeek logs, Suricata eve.json, Argus binetflow; - for standard input
+    /// file or folder with flows: Zeek logs, Suricata eve.json, Argus binetflow; - for standard input, unix:PATH for a socket that Suricata connects to
     #[argh(option, short = 'f')]
     filepath: Vec<PathBuf>,
     /// file or folder of nfdump (nfcapd)
