@@ -3,7 +3,8 @@
 //! Enters: observations in their total order. Leaves, by a [`Herald`]: evidence raised, grown, settled; alerts. Observations of one
 //! kind with equal keys in one window of one profile are one evidence. The accumulated threat of a profile in a window is the
 //! sum of level × confidence × (1 + powers of ten in its count) over its evidence, as it stands, that counts (attacker at the
-//! source, not info) and was in no alert; when it reaches the threshold an alert lists exactly that evidence. Bounded: [`Book::MAX_EVIDENCE`] a window of a profile.
+//! source, not info) and was in no alert; when it reaches the threshold an alert lists exactly that evidence. Bounded: [`Book::MAX_EVIDENCE`] a window of a profile,
+//! [`Book::MAX_OF_KIND`] of a kind at a time.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -36,6 +37,8 @@ pub struct Book {
     /// First window of other addresses with evidence, and of forgotten profiles.
     others: Generations<IpAddr, i64>,
     windows: BTreeMap<(i64, IpAddr), Page>,
+    /// Evidence that may still grow, by kind.
+    open: BTreeMap<&'static str, usize>,
     last_evidence: u64,
     last_alert: u64,
     refused: u64,
@@ -92,6 +95,9 @@ pub struct Where {
 impl Book {
     /// Evidence kept of one profile in one window; further ones are refused and counted.
     pub const MAX_EVIDENCE: usize = 5000;
+    /// Evidence of one kind kept of a site while it may still grow; further ones are refused and counted. By kind, so that a flood that
+    /// makes one kind of evidence for each invented address hides no other kind.
+    pub const MAX_OF_KIND: usize = 20_000;
     /// Addresses with evidence and without profile whose first window is remembered, in one generation.
     const MAX_OTHERS: usize = 65_536;
 
@@ -105,6 +111,7 @@ impl Book {
             profiles: Table::default(),
             others: Generations::new(Self::MAX_OTHERS),
             windows: BTreeMap::new(),
+            open: BTreeMap::new(),
             last_evidence: 0,
             last_alert: 0,
             refused: 0,
@@ -142,16 +149,24 @@ impl Book {
     /// One observation.
     pub fn take(&mut self, finding: Finding, place: Where, herald: &mut impl Herald) {
         let profile = finding.profile;
+        let kind = finding.kind.name;
+        let full = self.open.get(kind).is_some_and(|open| *open >= Self::MAX_OF_KIND);
+        // A flood from invented addresses must not make a page for each of them.
+        if full && !self.windows.contains_key(&(place.window, profile)) {
+            self.refused += 1;
+            return;
+        }
         let number = self.number(profile, place.window);
         let page = self.windows.entry((place.window, profile)).or_default();
-        let name = (finding.kind.name, finding.key.clone());
+        let name = (kind, finding.key.clone());
         if let Some(line) = page.index.get(&name).copied().and_then(|at| page.lines.get_mut(at)) {
             let before = line.weight();
             grow(line, finding, herald);
             page.accumulated += line.weight() - before;
-        } else if page.lines.len() >= Self::MAX_EVIDENCE {
+        } else if full || page.lines.len() >= Self::MAX_EVIDENCE {
             self.refused += 1;
         } else {
+            *self.open.entry(kind).or_default() += 1;
             self.last_evidence += 1;
             let evidence = first(finding, self.last_evidence, number, place);
             herald.raise(&evidence);
@@ -210,6 +225,9 @@ impl Book {
     pub fn close(&mut self, window: i64, herald: &mut impl Herald) {
         while let Some(entry) = self.windows.first_entry().filter(|entry| entry.key().0 <= window) {
             for line in entry.remove().lines {
+                if let Some(open) = self.open.get_mut(line.evidence.kind) {
+                    *open = open.saturating_sub(1);
+                }
                 herald.settle(line.evidence.id);
             }
         }

@@ -219,3 +219,25 @@ fn what_is_seen_again_weighs_at_each_power_of_ten() {
     assert!(alerts_after(999, 1.6 / 60.0).is_empty());
     assert_eq!(alerts_after(5000, 1.6 / 60.0).len(), 1);
 }
+
+/// Invented addresses with one evidence each: the kind is full, another kind is still told, and a closed window makes room.
+#[test]
+fn a_flood_of_one_kind_hides_no_other() {
+    let (mut book, mut heard) = (Book::new(0.25, HOUR), Heard::default());
+    let by = |n: usize| IpAddr::from((n as u32).to_be_bytes());
+    for n in 0..Book::MAX_OF_KIND + 500 {
+        book.take(Finding { profile: by(n), ..finding(1, ThreatLevel::High, 1.0) }, place(1), &mut heard);
+    }
+    assert_eq!((heard.evidence.len(), book.refused()), (Book::MAX_OF_KIND, 500));
+    let last = by(Book::MAX_OF_KIND + 499);
+    book.take(
+        Finding { profile: last, kind: &OTHER, ..finding(1, ThreatLevel::High, 1.0) },
+        place(1),
+        &mut heard,
+    );
+    book.take(Finding { profile: by(7), ..finding(1, ThreatLevel::High, 1.0) }, place(1), &mut heard);
+    assert_eq!(book.refused(), 500, "another kind is new, and what is known still grows");
+    book.close(1, &mut heard);
+    book.take(Finding { profile: last, ..finding(1, ThreatLevel::High, 1.0) }, place(2), &mut heard);
+    assert_eq!((heard.evidence.len(), book.refused()), (Book::MAX_OF_KIND + 2, 500));
+}
