@@ -173,8 +173,12 @@ fn a_collector_that_is_killed_in_the_middle_ends_with_the_same_evidence() {
         assert!(collector.running());
         collector.kill();
     }
+    let before = std::time::SystemTime::now();
     let collector = serve(&broker, &out);
     agent.end(LONG).expect_code(0);
+    // The agent may have been through before: the collector must hear the signal all the same.
+    let begun = || std::fs::metadata(out.join("home/evidence.jsonl")).and_then(|m| m.modified());
+    wait_until("the collector is up", LONG, || begun().is_ok_and(|at| at >= before));
     assert_eq!(evidence(collector, &out, "home"), expected);
     assert!(kills >= 2, "the agent was through before anything was killed");
     // And once more from the journal alone.
