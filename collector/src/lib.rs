@@ -6,6 +6,7 @@ pub mod config;
 pub mod engine;
 pub mod evidence;
 pub mod fleet;
+pub mod http;
 pub mod input;
 pub mod modules;
 pub mod output;
