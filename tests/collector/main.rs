@@ -9,3 +9,4 @@ mod detections;
 mod features;
 mod formats;
 mod program;
+mod whitelist;

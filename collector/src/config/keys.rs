@@ -176,6 +176,16 @@ pub const KEYS: &[Key] = &[
         show: |c| joined(c.disabled_detections.iter().cloned()),
     },
     Key {
+        section: "whitelists",
+        name: "local_whitelist_path",
+        help: "File of what is never reported (models/whitelist.conf is a sample); read again when it changes, and on SIGHUP. Empty: none.",
+        set: |c, text| {
+            c.whitelist_path = (!text.is_empty()).then(|| text.into());
+            Ok(None)
+        },
+        show: |c| c.whitelist_path.as_ref().map_or_else(String::new, |p| p.display().to_string()),
+    },
+    Key {
         section: "modules",
         name: "disable",
         help: "Modules that do not run, separated by commas.",

@@ -62,6 +62,12 @@ pub struct Config {
     pub own_addresses: Vec<std::net::IpAddr>,
     /// `[timestamp] format`: how the times of Argus' flow records are written, as for strptime; `None` = detected.
     pub timestamp_format: Option<String>,
+    /// `[whitelists] local_whitelist_path`: file of what is never reported.
+    pub whitelist_path: Option<PathBuf>,
+    /// The whitelist in force. Not a key: the front of the program sets it from the file and replaces it when that changes.
+    pub whitelist: crate::evidence::whitelist::Shared,
+    /// Who knows the autonomous system of an address. Not a key: the front of the program sets it.
+    pub systems: crate::evidence::whitelist::Systems,
     /// Where evidence goes besides the folder. Not a key: the front of the program sets it.
     pub watch: crate::output::Watch,
 }
@@ -87,6 +93,9 @@ impl Default for Config {
             timestamp_format: None,
             interface_networks: Vec::new(),
             own_addresses: Vec::new(),
+            whitelist_path: None,
+            whitelist: crate::evidence::whitelist::Shared::default(),
+            systems: crate::evidence::whitelist::Systems::default(),
             watch: crate::output::Watch::default(),
         }
     }
@@ -163,10 +172,11 @@ impl Config {
 
     /// Relative paths in a configuration file are relative to that file, so that a service finds them from any folder.
     fn resolve(&mut self, base: Option<&Path>) {
-        if let (Some(folder), Some(base)) = (self.local_ti_folder.as_mut(), base)
-            && folder.is_relative()
-        {
-            *folder = base.join(&*folder);
+        let Some(base) = base else { return };
+        for path in [&mut self.local_ti_folder, &mut self.whitelist_path].into_iter().flatten() {
+            if path.is_relative() {
+                *path = base.join(&*path);
+            }
         }
     }
 

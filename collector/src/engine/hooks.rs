@@ -3,10 +3,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use slips_agent::record::AppRecord;
+
 use super::outbox::Outbox;
 use super::round::{Event, Order, What};
+use super::site::{Site, names_said};
 use super::timers::{Asker, Due, Timers};
 use crate::config::Config;
+use crate::evidence::whitelist::End;
+use crate::input::Text;
 use crate::modules::{Finding, Hook, Key, Modules, Ways};
 use crate::output::Losses;
 
@@ -44,6 +49,34 @@ impl Hooks {
     }
 }
 
+/// The other end of the record at hand, and the record where it says names.
+#[derive(Clone, Copy, Default)]
+pub struct Said<'a> {
+    pub peer: Option<IpAddr>,
+    pub app: Option<&'a AppRecord<Text>>,
+}
+
+impl Said<'_> {
+    /// Whether the whitelist hides a finding: by attacker or victim, everything that the site knows of them, and the names in the
+    /// record at hand, which belong to its other end.
+    fn hides(self, finding: &Finding, site: &Site) -> bool {
+        let list = site.whitelist();
+        if list.is_empty() {
+            return false;
+        }
+        let said = self.app.map(names_said).unwrap_or_default();
+        let names = |addr: IpAddr| if Some(addr) == self.peer { said.as_slice() } else { &[] };
+        let attacker = finding.attacker.as_str();
+        let victim = finding.victim.as_deref().unwrap_or_default();
+        let (attackers, victims) = ([attacker], [victim]);
+        let end = |text: &str, name| match text.parse::<IpAddr>() {
+            Ok(addr) => site.end(addr, names(addr)),
+            Err(_) => End { names: name, ..End::default() },
+        };
+        list.evidence(&end(attacker, &attackers), &end(victim, &victims)).is_some()
+    }
+}
+
 /// Calls that one profile may have waiting.
 const MAX_WAITING: u32 = 1024;
 
@@ -56,6 +89,9 @@ pub struct Out<'a> {
     pub window: i64,
     pub order: Order,
     pub now_us: u64,
+    pub site: &'a Site,
+    /// The other end, and what it was called in the record at hand.
+    pub said: Said<'a>,
     pub outbox: &'a mut Outbox,
     pub events: &'a mut Vec<Event>,
     pub losses: &'a mut Losses,
@@ -69,6 +105,10 @@ pub struct Out<'a> {
 impl Ways for Out<'_> {
     fn raise(&mut self, finding: Finding) {
         if self.hooks.is_disabled(finding.kind.name) {
+            return;
+        }
+        if self.said.hides(&finding, self.site) {
+            count(self.losses, "whitelisted_findings");
             return;
         }
         match self.outbox.take(finding, self.module.1) {

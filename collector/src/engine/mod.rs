@@ -33,6 +33,7 @@ pub use site::Site;
 
 use crate::config::Config;
 use crate::evidence::Book;
+use crate::evidence::whitelist::Shared;
 use crate::input::{Intake, Record};
 use crate::modules::Modules;
 use crate::output::{self, Folder, Summary};
@@ -93,6 +94,9 @@ pub struct Engine {
     lanes: Spread,
     workers: Workers,
     refresh: Refresh,
+    whitelist: Shared,
+    /// Version of the whitelist in force here.
+    whitelist_version: usize,
     /// The first thing that could not be written.
     trouble: Option<output::Error>,
     failed: bool,
@@ -117,7 +121,7 @@ impl Engine {
         Self::with_stage(config, folder, modules, Stage::new(config))
     }
 
-    fn with_stage(config: &Config, folder: Arc<Folder>, modules: Arc<Modules>, stage: Stage) -> Self {
+    fn with_stage(config: &Config, folder: Arc<Folder>, modules: Arc<Modules>, mut stage: Stage) -> Self {
         let shards = threads(config);
         let grid = Grid::new(config.window_width_us);
         let book = Book::new(config.evidence_threshold, config.window_width_us);
@@ -128,11 +132,19 @@ impl Engine {
             Shard::new(grid, Hooks::new(Arc::clone(&modules), config), site, pages)
         };
         let workers = Workers::start((0..shards).map(|_| shard()).collect(), Judge::new(grid, book, folder));
+        let mut lanes = Spread::new(shards);
+        // In force before the first record; the same for stage and shards, also when it is replaced at this moment.
+        let (list, version) = config.whitelist.get();
+        if !list.is_empty() {
+            stage.whitelist(list, &mut lanes);
+        }
         Self {
             stage,
-            lanes: Spread::new(shards),
+            lanes,
             workers,
             refresh: Refresh(Arc::default()),
+            whitelist: config.whitelist.clone(),
+            whitelist_version: version,
             trouble: None,
             failed: false,
         }
@@ -200,6 +212,10 @@ impl Engine {
             return;
         }
         self.stage.flush(&mut self.lanes);
+        if let Some((list, version)) = self.whitelist.newer(self.whitelist_version) {
+            self.stage.whitelist(list, &mut self.lanes);
+            self.whitelist_version = version;
+        }
         let end_us = self.stage.now_us();
         let changes = Arc::new(std::mem::take(&mut self.lanes.changes));
         let shares = self.lanes.items.iter_mut().map(|items| Share {
@@ -274,3 +290,5 @@ impl site::Lanes for Spread {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod whitelist_tests;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use slips_agent::record::{App, AppRecord, ArpRecord, FlowKind, FlowRecord, proto};
 
 use super::grid::Grid;
-use super::hooks::{Hooks, Out, count};
+use super::hooks::{Hooks, Out, Said, count};
 use super::outbox::Outbox;
 use super::pages::Pages;
 use super::round::{Ask, Change, Event, Item, Job, Order, Outcome, Phase, Share, Tally, What};
@@ -130,7 +130,7 @@ impl Shard {
         let order = Order { clock_us, phase: Phase::Timer, seq, server: false, profile };
         let Some(window) = self.ensure(profile, window) else { return };
         let subject = Subject { ts_us: due.at_us, cut: self.ended, ..Subject::default() };
-        let place = Place { profile, window, order, now_us };
+        let place = Place { profile, window, order, now_us, app: None };
         self.hear(place, subject, Whom::One(due.module), &mut |module, ctx| module.timer(&due.key, ctx));
     }
 
@@ -151,7 +151,7 @@ impl Shard {
         if self.hooks.any(Hook::WindowClosed) {
             let end_us = self.grid.end_us(index);
             let subject = Subject { ts_us: end_us.min(now_us), cut: now_us < end_us, ..Subject::default() };
-            let place = Place { profile, window: index, order, now_us };
+            let place = Place { profile, window: index, order, now_us, app: None };
             let whom = Whom::All(Hook::WindowClosed);
             self.hear(place, subject, whom, &mut |module, ctx| module.window_closed(ctx));
         }
@@ -252,7 +252,8 @@ impl Shard {
         }
         self.pages.said(slot, app);
         let whom = Whom::All(Hook::App);
-        self.hear(place.at, subject, whom, &mut |module, ctx| module.app(app, ctx));
+        let at = Place { app: Some(app), ..place.at };
+        self.hear(at, subject, whom, &mut |module, ctx| module.app(app, ctx));
     }
 
     fn arp(&mut self, item: &Item, order: Order, arp: &ArpRecord) {
@@ -291,14 +292,14 @@ impl Shard {
             let window = self.ensure(item.profile, wanted)?;
             let subject = Subject { ts_us, ..Subject::default() };
             let whom = Whom::All(Hook::ProfileCreated);
-            let at = Place { profile: item.profile, window, order, now_us: self.now_us };
+            let at = Place { profile: item.profile, window, order, now_us: self.now_us, app: None };
             self.hear(at, subject, whom, &mut |module, ctx| module.profile_created(ctx));
         }
         let window = self.ensure(item.profile, wanted)?;
         if let Some(slot) = self.slots.get_mut(&item.profile) {
             self.pages.changed(slot, window);
         }
-        let at = Place { profile: item.profile, window, order, now_us: self.now_us };
+        let at = Place { profile: item.profile, window, order, now_us: self.now_us, app: None };
         Some(Placed { at, late: late || window != own })
     }
 
@@ -327,7 +328,7 @@ impl Shard {
     /// Calls modules.
     fn hear(
         &mut self,
-        place: Place,
+        place: Place<'_>,
         subject: Subject,
         whom: Whom,
         call: &mut dyn FnMut(&dyn Module, &mut Context<'_>),
@@ -355,6 +356,8 @@ impl Shard {
                 window: place.window,
                 order: place.order,
                 now_us: place.now_us,
+                site: &self.site,
+                said: Said { peer: subject.peer, app: place.app },
                 outbox: &mut open.outbox,
                 events: &mut self.events,
                 losses: &mut self.tally.losses,
@@ -379,11 +382,13 @@ impl Shard {
 
 /// Where a call takes place.
 #[derive(Clone, Copy)]
-struct Place {
+struct Place<'a> {
     profile: IpAddr,
     window: i64,
     order: Order,
     now_us: u64,
+    /// The record, where it says names.
+    app: Option<&'a AppRecord<Text>>,
 }
 
 /// Which modules are called.
@@ -396,7 +401,7 @@ enum Whom {
 }
 
 struct Placed {
-    at: Place,
+    at: Place<'static>,
     /// Not in the window of its own time.
     late: bool,
 }

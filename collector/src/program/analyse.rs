@@ -14,6 +14,7 @@ use slips_agent::capture::live;
 
 use super::args::{Analysis, Input};
 use super::console::Console;
+use super::reload::Reload;
 use super::story::{SHOWN, story};
 use super::{Failure, interrupted, say};
 use crate::config::{Config, Network};
@@ -35,6 +36,8 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
     for (_, module) in modules.iter() {
         module.notes().iter().for_each(|note| console.note(note));
     }
+    let notes = console.clone();
+    let _reload = Reload::start(config, Arc::new(move |text: &str| notes.note(text)))?;
     let (sources, names) = open(&analysis.inputs, config)?;
     let dir = dir(analysis.out.as_deref(), config.create_log_files)?;
     if analysis.check {

@@ -6,6 +6,7 @@
 mod analyse;
 mod args;
 mod console;
+mod reload;
 mod serve;
 mod story;
 

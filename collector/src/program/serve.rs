@@ -8,6 +8,7 @@ use std::time::Duration;
 use slips_agent::uplink::broker::Broker;
 
 use super::console::Console;
+use super::reload::Reload;
 use super::story::counted;
 use super::{Failure, interrupted};
 use crate::config::Config;
@@ -24,6 +25,7 @@ pub(super) fn run(
     config.watch = console.watch();
     let notes = console.clone();
     let notify = Arc::new(move |text: &str| notes.note(text));
+    let _reload = Reload::start(&config, Arc::clone(&notify) as Arc<_>)?;
     let failure = |f: fleet::Failure| if f.usage { Failure::usage(f.text) } else { Failure::run(f.text) };
     let fleet = Fleet::open(fleet::Job { broker, out, config, patience, notify }).map_err(failure)?;
     let outcome = fleet.run(&|| stop.load(Ordering::Relaxed)).map_err(failure)?;

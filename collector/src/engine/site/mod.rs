@@ -7,6 +7,7 @@
 
 mod generations;
 mod stage;
+mod vouched;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,8 +17,10 @@ use slips_agent::record::Mac;
 
 pub use generations::Generations;
 pub(crate) use stage::{Lanes, Stage};
+pub(crate) use vouched::names_said;
 
 use crate::config::{Config, Network};
+use crate::evidence::whitelist::{End, Systems, Whitelist};
 
 /// How a name became known.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -69,6 +72,8 @@ pub struct Site {
     home: Vec<Network>,
     interface: Vec<Network>,
     own: Vec<IpAddr>,
+    whitelist: Arc<Whitelist>,
+    systems: Systems,
 }
 
 /// Addresses with names kept in one generation.
@@ -95,6 +100,8 @@ pub(crate) enum Update {
     Gateway { addr: Option<IpAddr>, mac: Option<Mac> },
     /// A network that must be local.
     Local(Network),
+    /// Another whitelist is in force.
+    Whitelist(Arc<Whitelist>),
     /// A profile is forgotten to make room. Nothing for the site, everything for its shard.
     Forget(IpAddr),
 }
@@ -113,6 +120,8 @@ impl Site {
             home: config.home_networks.clone(),
             interface: config.interface_networks.clone(),
             own: config.own_addresses.clone(),
+            whitelist: Arc::default(),
+            systems: config.systems.clone(),
         }
     }
 
@@ -206,11 +215,35 @@ impl Site {
         &self.own
     }
 
+    /// What is never reported.
+    #[must_use]
+    pub fn whitelist(&self) -> &Whitelist {
+        &self.whitelist
+    }
+
+    /// Number of the autonomous system of an address, where a database knows it.
+    #[must_use]
+    pub fn asn(&self, addr: IpAddr) -> Option<u32> {
+        self.systems.asn(addr)
+    }
+
+    /// Everything about an address that a whitelist may name, with the names `said` in the record at hand.
+    #[must_use]
+    pub fn end<'a>(&'a self, addr: IpAddr, said: &'a [&'a str]) -> End<'a> {
+        End {
+            addr: Some(addr),
+            mac: self.host(addr).and_then(|host| host.mac),
+            known: self.names(addr),
+            names: said,
+            asn: self.asn(addr),
+        }
+    }
+
     /// Whether a change says something that is not known, or renews what would be forgotten.
     pub(super) fn wants(&self, update: &Update) -> bool {
         match update {
             // Names are asked for again and again, and who asked last matters.
-            Update::Named { .. } | Update::Forget(_) => true,
+            Update::Named { .. } | Update::Whitelist(_) | Update::Forget(_) => true,
             Update::Mac { addr, mac } => {
                 !self.hosts.is_young(addr) || self.host(*addr).and_then(|h| h.mac) != Some(*mac)
             }
@@ -236,6 +269,7 @@ impl Site {
             Update::HostName { addr, name } => self.hosts.touch(*addr).host_name = Some(Arc::clone(name)),
             Update::Gateway { addr, mac } => (self.gateway, self.gateway_mac) = (*addr, *mac),
             Update::Local(network) => self.derived_local.push(*network),
+            Update::Whitelist(list) => self.whitelist = Arc::clone(list),
             Update::Forget(_) => {}
         }
     }

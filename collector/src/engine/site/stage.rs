@@ -14,6 +14,7 @@ use super::{Generations, How, Site, Update};
 use crate::config::{Config, Direction, Network};
 use crate::engine::clock::Clock;
 use crate::engine::round::{Change, Held, Item, Job};
+use crate::evidence::whitelist::Whitelist;
 use crate::input::{Note, NoteBody, Record, Text};
 use crate::output::Counts;
 use crate::profile::{Role, addr};
@@ -79,6 +80,11 @@ impl Stage {
         &self.counts
     }
 
+    /// Another whitelist is in force from the next record on.
+    pub fn whitelist(&mut self, list: Arc<Whitelist>, lanes: &mut impl Lanes) {
+        self.learn(Update::Whitelist(list), lanes);
+    }
+
     /// A live source says what time it is.
     pub const fn live(&mut self, now_us: u64) {
         self.clock.live(now_us);
@@ -128,7 +134,11 @@ impl Stage {
         let (orig, resp) = (flow.tuple.orig_addr, flow.tuple.resp_addr);
         let macs = (flow.orig_mac, flow.resp_mac);
         let prevalence = self.prevalence(orig, resp);
-        if self.direction == Direction::All && orig != resp {
+        if self.site.hides_flow(&flow) {
+            if flow.kind == FlowKind::Final {
+                self.hidden("whitelisted_flows");
+            }
+        } else if self.direction == Direction::All && orig != resp {
             let flow: Arc<FlowRecord> = Arc::from(flow);
             self.both_ends(orig, resp, prevalence, || Job::Flow(Held::Both(Arc::clone(&flow))), lanes);
         } else if self.is_home(orig) {
@@ -143,7 +153,11 @@ impl Stage {
         let (orig, resp) = (app.tuple.orig_addr, app.tuple.resp_addr);
         let prevalence = self.contacts.get(&resp).copied().unwrap_or(0);
         let app: Arc<AppRecord<Text>> = Arc::from(app);
-        self.both_ends(orig, resp, prevalence, || Job::App(Arc::clone(&app)), lanes);
+        if self.site.hides_app(&app) {
+            self.hidden("whitelisted_messages");
+        } else {
+            self.both_ends(orig, resp, prevalence, || Job::App(Arc::clone(&app)), lanes);
+        }
         match &app.body {
             App::Dns(dns) => self.learn_from_dns(dns, orig, app.ts_us, lanes),
             App::Tls(tls) => self.learn_name(resp, &tls.server_name, How::Sni, orig, app.ts_us, lanes),
@@ -159,7 +173,9 @@ impl Stage {
         let sender = IpAddr::V4(arp.sender_addr);
         let (mac, known) = (arp.sender_mac, !arp.sender_addr.is_unspecified());
         // A probe for a free address (RFC 5227) has no sender yet.
-        if known && self.is_home(sender) {
+        if self.site.hides_arp(&arp) {
+            self.hidden("whitelisted_arp");
+        } else if known && self.is_home(sender) {
             let arp: Arc<ArpRecord> = Arc::from(arp);
             self.route(sender, Role::Client, 0, Job::Arp(arp), lanes);
         }
@@ -185,8 +201,16 @@ impl Stage {
         };
         self.seen(note.ts_us, note.ts_us);
         let Some(orig) = orig.or(resp) else { return };
+        if self.site.hides_note(orig, resp) {
+            self.hidden("whitelisted_messages");
+            return;
+        }
         let note: Arc<Note> = Arc::from(note);
         self.both_ends(orig, resp.unwrap_or(orig), 0, || Job::Note(Arc::clone(&note)), lanes);
+    }
+
+    fn hidden(&mut self, reason: &str) {
+        crate::engine::hooks::count(&mut self.counts.losses, reason);
     }
 
     fn seen(&mut self, first_us: u64, last_us: u64) {

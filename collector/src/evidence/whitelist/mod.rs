@@ -6,15 +6,19 @@
 
 mod organisation;
 mod parse;
+mod shared;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
 use slips_agent::record::Mac;
 
 pub use organisation::Organisation;
+pub use shared::{Shared, Systems};
 
 use crate::config::Network;
+use crate::engine::site::Name;
 
 /// Which end of a flow, or which role in an evidence, an entry is about. In an evidence the attacker is the source.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -45,11 +49,20 @@ pub struct End<'a> {
     pub addr: Option<IpAddr>,
     /// Hardware address.
     pub mac: Option<Mac>,
-    /// Names: DNS questions that this address answered, TLS server name, HTTP host, certificate subject. Any case, with or
-    /// without a dot at the end.
+    /// Names that the site knows of this address: DNS questions that it was an answer to, TLS server names, HTTP hosts.
+    pub known: &'a [Name],
+    /// Names said in the record at hand: DNS question, TLS server name, HTTP host, certificate subject. Any case, with or without a
+    /// dot at the end.
     pub names: &'a [&'a str],
     /// Number of its autonomous system, where a database knows it.
     pub asn: Option<u32>,
+}
+
+impl End<'_> {
+    /// All names, lower case.
+    fn names(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.known.iter().map(|known| Cow::Borrowed(&*known.name)).chain(self.names.iter().map(|n| lower(n)))
+    }
 }
 
 /// A line of the file, in force.
@@ -77,7 +90,7 @@ pub struct BadLine {
 }
 
 /// The list in force. Look-ups cost one hash look-up per prefix length in use, per label of a name, and per organisation.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Whitelist {
     /// By prefix length, so that a look-up masks once per length that occurs.
     networks: Vec<(Network, Entry)>,
@@ -98,6 +111,17 @@ impl Whitelist {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Reads the file at `path`, see [`Whitelist::parse`].
+    ///
+    /// # Errors
+    /// A sentence: the file cannot be read.
+    pub fn load(path: &std::path::Path) -> Result<(Self, Vec<BadLine>), String> {
+        let bytes = std::fs::read(path).map_err(|e| {
+            format!("the whitelist {} cannot be read: {}", path.display(), crate::output::reason(&e))
+        })?;
+        Ok(Self::parse(&path.display().to_string(), &String::from_utf8_lossy(&bytes)))
     }
 
     /// Entries in force.
@@ -142,10 +166,11 @@ impl Whitelist {
         by_address
             .or_else(|| end.mac.and_then(|mac| first(self.macs.get(&mac))))
             .or_else(|| {
-                end.names.iter().find_map(|name| {
-                    let name = lower(name);
-                    suffixes(&name).find_map(|domain| first(self.domains.get(domain)))
-                })
+                if self.domains.is_empty() {
+                    return None;
+                }
+                end.names()
+                    .find_map(|name| suffixes(&name).find_map(|domain| first(self.domains.get(domain))))
             })
             .or_else(|| {
                 let found = self.organisations.iter().find(|(o, e)| e.hides(direction, what) && o.owns(end));
@@ -154,8 +179,13 @@ impl Whitelist {
     }
 }
 
-fn lower(name: &str) -> String {
-    name.trim_end_matches('.').to_ascii_lowercase()
+fn lower(name: &str) -> Cow<'_, str> {
+    let name = name.trim_end_matches('.');
+    if name.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
 /// The name itself and every domain above it: `a.b.c`, `b.c`, `c`.

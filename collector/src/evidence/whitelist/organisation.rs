@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use hashbrown::HashSet;
 use slips_agent::cli::nearest;
 
-use super::{End, lower, suffixes};
+use super::{End, suffixes};
 use crate::config::Network;
 
 /// What one organisation owns.
@@ -80,10 +80,7 @@ impl Organisation {
         let Some(owned) = ALL.get(self.0) else { return false };
         end.asn.is_some_and(|asn| owned.systems.contains(&asn))
             || end.addr.is_some_and(|addr| owned.networks.iter().any(|n| n.contains(addr)))
-            || end
-                .names
-                .iter()
-                .any(|name| suffixes(&lower(name)).any(|domain| owned.domains.contains(domain)))
+            || end.names().any(|name| suffixes(&name).any(|domain| owned.domains.contains(domain)))
     }
 }
 

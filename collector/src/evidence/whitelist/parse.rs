@@ -90,7 +90,7 @@ fn entry(list: &mut Whitelist, line: u32, text: &str) -> Result<(), String> {
             if !is_domain(&domain) {
                 return Err(format!("{value} is not a domain name"));
             }
-            list.domains.entry(domain.into()).or_default().push(entry);
+            list.domains.entry(domain.into_owned().into()).or_default().push(entry);
         }
         "mac" => list.macs.entry(mac(value)?).or_default().push(entry),
         "organization" | "organisation" => {

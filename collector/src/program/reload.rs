@@ -1,0 +1,114 @@
+//! Files that are read again while the program runs: now the whitelist.
+//!
+//! Read at the start, then again on SIGHUP and when the file changes. A file that has gone, or cannot be read, changes nothing: the list
+//! before stays in force, and that is said once. Bad lines are told, at most [`TOLD`] of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use super::Failure;
+use crate::config::Config;
+use crate::evidence::whitelist::{BadLine, Shared, Whitelist};
+
+/// Bad lines told of one reading.
+const TOLD: usize = 10;
+/// How often the files are looked at.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Says something to a person. Called from the watching thread too.
+type Say = dyn Fn(&str) + Send + Sync;
+
+/// The thread that watches; ends with this.
+pub(super) struct Reload {
+    running: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Reload {
+    /// Reads the whitelist of the configuration, puts it in force, and watches its file.
+    pub fn start(config: &Config, say: Arc<Say>) -> Result<Self, Failure> {
+        let Some(path) = config.whitelist_path.clone() else {
+            return Ok(Self { running: None, thread: None });
+        };
+        let mut file = Watched { stamp: stamp(&path), path, list: config.whitelist.clone(), failed: false };
+        let (list, bad) = Whitelist::load(&file.path).map_err(Failure::usage)?;
+        tell(&bad, &*say);
+        file.list.replace(list);
+        let hangup = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&hangup))
+            .map_err(|e| Failure::run(format!("the system lets no signal be heard: {e}")))?;
+        let (running, ended) = channel();
+        let thread = std::thread::Builder::new()
+            .name("reload".to_owned())
+            .spawn(move || {
+                while ended.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+                    file.look(hangup.swap(false, Ordering::Relaxed), &*say);
+                }
+            })
+            .map_err(|e| Failure::run(format!("the system gives no thread: {e}")))?;
+        Ok(Self { running: Some(running), thread: Some(thread) })
+    }
+}
+
+impl Drop for Reload {
+    fn drop(&mut self) {
+        self.running.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What tells that a file has changed: time, length and number (a file put in its place may be as long and as old).
+type Stamp = Option<(SystemTime, u64, u64)>;
+
+fn stamp(path: &Path) -> Stamp {
+    use std::os::unix::fs::MetadataExt as _;
+    let about = std::fs::metadata(path).ok()?;
+    Some((about.modified().ok()?, about.len(), about.ino()))
+}
+
+struct Watched {
+    path: PathBuf,
+    stamp: Stamp,
+    list: Shared,
+    /// It could not be read, and that was said.
+    failed: bool,
+}
+
+impl Watched {
+    fn look(&mut self, asked: bool, say: &Say) {
+        let now = stamp(&self.path);
+        if now == self.stamp && !asked {
+            return;
+        }
+        self.stamp = now;
+        match Whitelist::load(&self.path) {
+            Ok((list, bad)) => {
+                self.failed = false;
+                tell(&bad, say);
+                let (before, _) = self.list.get();
+                say(&format!("whitelist: {} entries are in force now, {} before", list.len(), before.len()));
+                self.list.replace(list);
+            }
+            Err(why) if asked || !self.failed => {
+                self.failed = true;
+                say(&format!("{why}; the one before stays in force"));
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn tell(bad: &[BadLine], say: &Say) {
+    for line in bad.iter().take(TOLD) {
+        say(&format!("{}: {}", line.place, line.what));
+    }
+    if let Some(more) = bad.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        say(&format!("and {more} more lines of the whitelist are not understood"));
+    }
+}
