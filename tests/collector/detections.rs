@@ -55,6 +55,7 @@ pub(crate) fn analyse(path: &Path) -> Found {
                 found.evidence.insert(e.id, e.clone());
             }
             News::Alert(_) => found.alerts += 1,
+            News::Decision(_) => {}
         }
     });
     let config = Config { create_log_files: false, watch, shards: 1, ..Config::default() };

@@ -259,7 +259,9 @@ fn the_folder_is_complete_and_private() {
     let shape: String = dir.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     assert_eq!(shape, "0000-00-00--00:00:00");
     let dir = scratch.0.join(dir);
-    for file in ["evidence.jsonl", "alerts.jsonl", "alerts.log", "Blocked.txt", "summary.json"] {
+    for file in
+        ["evidence.jsonl", "alerts.jsonl", "alerts.log", "blocking.jsonl", "Blocked.txt", "summary.json"]
+    {
         assert_eq!(fs::metadata(dir.join(file)).unwrap().permissions().mode() & 0o007, 0, "{file}");
     }
     let profile = dir.join("192.168.50.10");
@@ -524,6 +526,13 @@ fn the_schema_is_what_the_documentation_says() {
         let text = fs::read_to_string(scratch.0.join("out").join(name)).unwrap();
         assert_eq!(keys(text.lines().next().unwrap()), documented(name), "{name}");
     }
+    let decisions = fs::read_to_string(scratch.0.join("out/blocking.jsonl")).unwrap();
+    assert_eq!(keys(decisions.lines().next().unwrap()), documented("blocking.jsonl"));
+    let decision: Value = serde_json::from_str(decisions.lines().next().unwrap()).unwrap();
+    assert_eq!((&decision["action"], &decision["address"]), (&"block".into(), &"192.168.50.10".into()));
+    assert!(decision["until"].as_f64() > decision["ts"].as_f64());
+    let log = fs::read_to_string(scratch.0.join("out/alerts.log")).unwrap();
+    assert!(log.contains(": BLOCK: 192.168.50.10 is blocked until "), "{log}");
     let alert = &lines(&scratch.0.join("out/alerts.jsonl"))[0];
     let evidence = lines(&scratch.0.join("out/evidence.jsonl"));
     assert!(alert["accumulated"].as_f64() >= alert["threshold"].as_f64());

@@ -73,12 +73,7 @@ pub const KEYS: &[Key] = &[
         name: "home_network",
         help: "Networks that are yours, separated by commas; only their addresses get a profile. Empty: every address.",
         set: |c, text| {
-            c.home_networks = list(text)
-                .map(|t| {
-                    t.parse::<Network>()
-                        .map_err(|()| format!("networks like 192.168.0.0/16, fd00::/8, not {t}"))
-                })
-                .collect::<Result<_, _>>()?;
+            c.home_networks = networks(text)?;
             Ok(None)
         },
         show: |c| joined(c.home_networks.iter().map(ToString::to_string)),
@@ -186,6 +181,16 @@ pub const KEYS: &[Key] = &[
         show: |c| c.whitelist_path.as_ref().map_or_else(String::new, |p| p.display().to_string()),
     },
     Key {
+        section: "blocking",
+        name: "never_block",
+        help: "Addresses and networks that are never blocked, besides gateway, DNS servers, this machine and the whitelist; separated by commas.",
+        set: |c, text| {
+            c.never_block = networks(text)?;
+            Ok(None)
+        },
+        show: |c| joined(c.never_block.iter().map(ToString::to_string)),
+    },
+    Key {
         section: "modules",
         name: "disable",
         help: "Modules that do not run, separated by commas.",
@@ -269,6 +274,13 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
         .split(',')
         .map(|t| t.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\'' | '"')))
         .filter(|t| !t.is_empty())
+}
+
+fn networks(text: &str) -> Result<Vec<Network>, String> {
+    let network = |t: &str| {
+        t.parse::<Network>().map_err(|()| format!("networks like 192.168.0.0/16, fd00::/8, not {t}"))
+    };
+    list(text).map(network).collect()
 }
 
 fn joined(items: impl Iterator<Item = String>) -> String {

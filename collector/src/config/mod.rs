@@ -62,6 +62,8 @@ pub struct Config {
     pub own_addresses: Vec<std::net::IpAddr>,
     /// `[timestamp] format`: how the times of Argus' flow records are written, as for strptime; `None` = detected.
     pub timestamp_format: Option<String>,
+    /// `[blocking] never_block`.
+    pub never_block: Vec<Network>,
     /// `[whitelists] local_whitelist_path`: file of what is never reported.
     pub whitelist_path: Option<PathBuf>,
     /// The whitelist in force. Not a key: the front of the program sets it from the file and replaces it when that changes.
@@ -93,6 +95,7 @@ impl Default for Config {
             timestamp_format: None,
             interface_networks: Vec::new(),
             own_addresses: Vec::new(),
+            never_block: Vec::new(),
             whitelist_path: None,
             whitelist: crate::evidence::whitelist::Shared::default(),
             systems: crate::evidence::whitelist::Systems::default(),

@@ -114,8 +114,7 @@ impl Ways for Out<'_> {
         match self.outbox.take(finding, self.module.1) {
             Ok(None) => {}
             Ok(Some(finding)) => {
-                let what =
-                    What::Found { finding, window: self.window, module: self.module.1, now_us: self.now_us };
+                let what = found(finding, self.window, self.module.1, self.now_us, self.site);
                 self.events.push(Event { order: self.order, what });
             }
             Err(()) => count(self.losses, "evidence_refused"),
@@ -133,6 +132,12 @@ impl Ways for Out<'_> {
         *self.waiting += u32::from(timers.add(due, asker));
         true
     }
+}
+
+/// A finding for the judge, with what the site knows at its place in the stream.
+pub fn found(finding: Box<Finding>, window: i64, module: &'static str, now_us: u64, site: &Site) -> What {
+    let shield = site.shield(finding.profile);
+    What::Found { finding, window, module, now_us, shield }
 }
 
 /// Counts one loss.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::grid::Grid;
 use super::round::{Ask, Draft, Event, Outcome, What};
+use crate::evidence::blocking::Decision;
 use crate::evidence::{Alert, Book, Evidence, Herald, Where};
 use crate::output::{Counts, Error, Folder, Summary, WindowView};
 
@@ -53,8 +54,10 @@ impl Judge {
         // Each shard's events are in order already, so this merges.
         events.sort_by_key(|event: &Event| event.order);
         for event in events {
+            self.unblock(event.order.clock_us.min(head.end_us));
             self.event(event);
         }
+        self.unblock(head.end_us);
         let ended = head.ask == Ask::Finish;
         self.close_until(if ended { None } else { Some(head.end_us) });
         if head.ask == Ask::Nothing {
@@ -83,12 +86,17 @@ impl Judge {
                     self.closed.insert((window, profile), text);
                 }
             }
-            What::Found { finding, window, module, now_us } => {
+            What::Found { finding, window, module, now_us, shield } => {
                 let start_us = self.grid.start_us(window);
-                let place = Where { now_us, window, start_us, module };
+                let place = Where { now_us, window, start_us, module, shield };
                 self.book.take(*finding, place, &mut Told(&self.folder));
             }
         }
+    }
+
+    /// Ends the blocks that are over at a time.
+    fn unblock(&mut self, now_us: u64) {
+        self.book.advance(now_us, &mut Told(&self.folder));
     }
 
     /// Settles and writes the windows that close up to a time, or all.
@@ -139,5 +147,9 @@ impl Herald for Told<'_> {
 
     fn alert(&mut self, alert: &Alert) {
         self.0.alert(alert);
+    }
+
+    fn decide(&mut self, decision: &Decision) {
+        self.0.decide(decision);
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use slips_agent::record::{AppRecord, ArpRecord, FlowRecord};
 
 use super::site::Update;
+use crate::evidence::blocking::Shield;
 use crate::input::{Note, Text};
 use crate::modules::Finding;
 use crate::output::Losses;
@@ -140,6 +141,8 @@ pub enum What {
         module: &'static str,
         /// Clock of the site then.
         now_us: u64,
+        /// Why the profile of the finding is never blocked, as known then.
+        shield: Option<Shield>,
     },
     /// A window was closed by its shard.
     Closed {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use slips_agent::record::{App, AppRecord, ArpRecord, FlowKind, FlowRecord, proto};
 
 use super::grid::Grid;
-use super::hooks::{Hooks, Out, Said, count};
+use super::hooks::{Hooks, Out, Said, count, found};
 use super::outbox::Outbox;
 use super::pages::Pages;
 use super::round::{Ask, Change, Event, Item, Job, Order, Outcome, Phase, Share, Tally, What};
@@ -158,7 +158,8 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(&profile) else { return };
         let Some(mut open) = slot.close(index) else { return };
         for (finding, module) in open.outbox.drain() {
-            self.events.push(Event { order, what: What::Found { finding, window: index, module, now_us } });
+            let what = found(finding, index, module, now_us, &self.site);
+            self.events.push(Event { order, what });
         }
         let text = self.pages.text(&open.window, &self.site);
         self.events.push(Event { order, what: What::Closed { window: index, text } });

@@ -118,9 +118,10 @@ fn probed(config: &Config, records: &[Record]) -> Outcome {
 fn seen(outcome: &Outcome) -> String {
     let s = &outcome.summary;
     format!(
-        "{:#?}\n{:#?}\n{:?}\n{:?}",
+        "{:#?}\n{:#?}\n{:#?}\n{:?}\n{:?}",
         outcome.evidence,
         outcome.alerts,
+        outcome.decisions,
         outcome.told,
         (s.flows, s.profiles, s.windows, s.alerts, &s.losses, s.first_ts.to_bits(), s.last_ts.to_bits()),
     )

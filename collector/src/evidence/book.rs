@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::blocking::{Blocks, Cause, Decision, Shield};
 use super::{Alert, Evidence, MAX_FLOWS, Side, ThreatLevel};
 use crate::engine::site::{Generations, Table};
 use crate::modules::{Count, Finding, Key, told_again};
@@ -24,6 +25,8 @@ pub trait Herald {
     fn settle(&mut self, id: u64);
     /// An alert was decided.
     fn alert(&mut self, alert: &Alert);
+    /// It was decided who is blocked.
+    fn decide(&mut self, decision: &Decision);
 }
 
 /// See the head of the file.
@@ -39,6 +42,7 @@ pub struct Book {
     windows: BTreeMap<(i64, IpAddr), Page>,
     /// Evidence that may still grow, by kind.
     open: BTreeMap<&'static str, usize>,
+    blocks: Blocks,
     last_evidence: u64,
     last_alert: u64,
     refused: u64,
@@ -90,6 +94,8 @@ pub struct Where {
     pub start_us: u64,
     /// By which module.
     pub module: &'static str,
+    /// Why the profile is never blocked, if it is not.
+    pub shield: Option<Shield>,
 }
 
 impl Book {
@@ -112,6 +118,7 @@ impl Book {
             others: Generations::new(Self::MAX_OTHERS),
             windows: BTreeMap::new(),
             open: BTreeMap::new(),
+            blocks: Blocks::new(width_us),
             last_evidence: 0,
             last_alert: 0,
             refused: 0,
@@ -188,10 +195,18 @@ impl Book {
         page.accumulated = 0.0;
         self.last_alert += 1;
         let counted: Vec<&mut Line> = page.lines.iter_mut().filter(|line| line.weight() > 0.0).collect();
-        let ids = counted.iter().map(|line| line.evidence.id).collect();
+        let ids: Vec<u64> = counted.iter().map(|line| line.evidence.id).collect();
         let text = sentence(profile, &counted, self.width_us);
         counted.into_iter().for_each(|line| line.used = true);
-        page.blocked = true;
+        let cause = Cause {
+            profile,
+            now_us: place.now_us,
+            alert: self.last_alert,
+            evidence: &ids,
+            shield: place.shield,
+        };
+        let decisions = self.blocks.alert(cause);
+        page.blocked |= place.shield.is_none();
         herald.alert(&Alert {
             id: self.last_alert,
             profile,
@@ -203,8 +218,16 @@ impl Book {
             confidence: confidence(accumulated, self.width_us),
             evidence: ids,
             description: text,
-            blocked: true,
+            blocked: place.shield.is_none(),
         });
+        decisions.iter().for_each(|decision| herald.decide(decision));
+    }
+
+    /// The clock of the site has come to `now_us`: blocks that are over end.
+    pub fn advance(&mut self, now_us: u64, herald: &mut impl Herald) {
+        while let Some(decision) = self.blocks.due(now_us) {
+            herald.decide(&decision);
+        }
     }
 
     /// Evidence of a window in order, and whether an alert asked to block the profile in it.

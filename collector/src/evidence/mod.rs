@@ -1,5 +1,6 @@
 //! Evidence, its accumulation to alerts, and the blocking decision.
 
+pub mod blocking;
 mod book;
 pub mod whitelist;
 

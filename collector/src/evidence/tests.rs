@@ -25,6 +25,7 @@ struct Heard {
     told: Vec<u64>,
     settled: Vec<u64>,
     alerts: Vec<Alert>,
+    decisions: Vec<Decision>,
 }
 
 impl Herald for Heard {
@@ -43,6 +44,10 @@ impl Herald for Heard {
 
     fn alert(&mut self, alert: &Alert) {
         self.alerts.push(alert.clone());
+    }
+
+    fn decide(&mut self, decision: &Decision) {
+        self.decisions.push(decision.clone());
     }
 }
 
@@ -70,7 +75,7 @@ fn finding(key: u64, level: ThreatLevel, confidence: f64) -> Finding {
 }
 
 fn place(window: i64) -> Where {
-    Where { now_us: 77, window, start_us: window.unsigned_abs() * HOUR, module: "test" }
+    Where { now_us: 77, window, start_us: window.unsigned_abs() * HOUR, module: "test", shield: None }
 }
 
 #[test]

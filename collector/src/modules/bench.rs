@@ -11,6 +11,7 @@ use slips_agent::record::{
 use super::{Entry, Modules};
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::evidence::blocking::Decision;
 use crate::evidence::{Alert, Evidence};
 use crate::input::{Intake as _, Record, Text};
 use crate::output::{Folder, Summary};
@@ -28,6 +29,7 @@ pub fn at(seconds: f64) -> u64 {
 pub struct Outcome {
     pub evidence: Vec<Evidence>,
     pub alerts: Vec<Alert>,
+    pub decisions: Vec<Decision>,
     /// Ids in the order in which evidence was told, first and again.
     pub told: Vec<u64>,
     pub summary: Summary,
@@ -121,8 +123,10 @@ impl Outcome {
     fn hear(&mut self, news: crate::output::News<'_>) {
         use crate::output::News;
         let (News::Evidence(evidence) | News::Grown(evidence)) = news else {
-            if let News::Alert(alert) = news {
-                self.alerts.push(alert.clone());
+            match news {
+                News::Alert(alert) => self.alerts.push(alert.clone()),
+                News::Decision(decision) => self.decisions.push(decision.clone()),
+                News::Evidence(_) | News::Grown(_) => {}
             }
             return;
         };

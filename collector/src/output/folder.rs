@@ -16,8 +16,9 @@ use slips_agent::record::Mac;
 use super::file::{self, Growing, Settling};
 use super::findings::{Digest, Finding, Findings};
 use super::summary::{self, Counts, InputTotals, Summary};
-use super::{AlertLine, Error, EvidenceLine, News, Watch, line};
+use super::{AlertLine, DecisionLine, Error, EvidenceLine, News, Watch, line};
 use crate::config::Config;
+use crate::evidence::blocking::Decision;
 use crate::evidence::{Alert, Evidence};
 
 /// What is known about a profile.
@@ -72,6 +73,7 @@ struct State {
     dirty: bool,
     log: Growing,
     alerts: Growing,
+    decisions: Growing,
     /// Windows of profiles that an alert asked to block, with the number of the first one that did.
     blocked: BTreeMap<(IpAddr, i64), u64>,
     by_type: BTreeMap<String, u64>,
@@ -104,6 +106,7 @@ impl Folder {
             dirty: true,
             log: Growing::new(dir.join("alerts.log")),
             alerts: Growing::new(dir.join("alerts.jsonl")),
+            decisions: Growing::new(dir.join("blocking.jsonl")),
             blocked: BTreeMap::new(),
             by_type: BTreeMap::new(),
             alert_count: 0,
@@ -116,6 +119,7 @@ impl Folder {
             state.evidence.write("")?;
             state.log.write()?;
             state.alerts.write()?;
+            state.decisions.write()?;
             file::replace(&dir.join("Blocked.txt"), &blocked_text(&state.blocked))?;
         }
         Ok(Self {
@@ -195,6 +199,17 @@ impl Folder {
             state.alerts.line(&line::json(&AlertLine::from(alert)));
         }
         state.dirty = true;
+    }
+
+    /// It was decided who is blocked, or no more.
+    pub fn decide(&self, decision: &Decision) {
+        self.watch.tell(News::Decision(decision));
+        if self.files {
+            let mut state = self.lock();
+            state.log.line(&(line::decision_text(decision) + "\n"));
+            state.decisions.line(&line::json(&DecisionLine::from(decision)));
+            state.dirty = true;
+        }
     }
 
     /// Sets what the input side has counted. The latest call counts.
@@ -306,6 +321,7 @@ impl Folder {
                 results.push(state.evidence.write(&tail));
                 results.push(state.log.write());
                 results.push(state.alerts.write());
+                results.push(state.decisions.write());
                 results.push(file::replace(&self.dir.join("Blocked.txt"), &blocked_text(&state.blocked)));
             }
             state.dirty = results.iter().any(Result::is_err);

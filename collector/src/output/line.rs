@@ -5,6 +5,7 @@
 use serde::Serialize;
 use slips_agent::record::proto;
 
+use crate::evidence::blocking::Decision;
 use crate::evidence::{Alert, Evidence, Side};
 
 /// Traffic time as seconds with up to six decimals: 2^53 µs reach the year 2255, so no digit is lost.
@@ -154,6 +155,48 @@ impl<'a> From<&'a Alert> for AlertLine<'a> {
     }
 }
 
+/// A line of `blocking.jsonl`.
+#[derive(Serialize, Debug)]
+pub struct DecisionLine<'a> {
+    /// Number in order.
+    pub id: u64,
+    /// `block`, `extend`, `unblock` or `spare`.
+    pub action: &'static str,
+    /// Who.
+    pub address: std::net::IpAddr,
+    /// s.
+    pub ts: f64,
+    /// s.
+    pub since: f64,
+    /// s.
+    pub until: f64,
+    /// Windows after the one of the latest alert.
+    pub windows: u32,
+    /// Id of the alert.
+    pub alert: Option<u64>,
+    /// Ids of its evidence.
+    pub evidence: &'a [u64],
+    /// Sentence.
+    pub reason: &'a str,
+}
+
+impl<'a> From<&'a Decision> for DecisionLine<'a> {
+    fn from(d: &'a Decision) -> Self {
+        Self {
+            id: d.id,
+            action: d.action.name(),
+            address: d.address,
+            ts: seconds(d.ts_us),
+            since: seconds(d.since_us),
+            until: seconds(d.until_us),
+            windows: d.windows,
+            alert: d.alert,
+            evidence: &d.evidence,
+            reason: &d.reason,
+        }
+    }
+}
+
 /// A JSON object as one line with its line break.
 pub fn json(value: &impl Serialize) -> String {
     // Strings, numbers and lists of them cannot fail to be written into memory.
@@ -189,6 +232,12 @@ pub fn alert_text(a: &Alert) -> String {
         four_decimals(a.threshold),
         if a.blocked { " Blocked." } else { "" },
     )
+}
+
+/// A decision as a line of `alerts.log` and of the console.
+#[must_use]
+pub fn decision_text(d: &Decision) -> String {
+    format!("{}: {}: {}", clock(d.ts_us), d.action.name().to_uppercase(), sentence(&d.reason))
 }
 
 /// One line that ends like a sentence: control characters come from traffic and could move a terminal's cursor.

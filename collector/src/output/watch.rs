@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::evidence::blocking::Decision;
 use crate::evidence::{Alert, Evidence};
 
 /// Something worth a line.
@@ -14,6 +15,8 @@ pub enum News<'a> {
     Grown(&'a Evidence),
     /// An alert was decided.
     Alert(&'a Alert),
+    /// It was decided who is blocked, for how much longer, or no more.
+    Decision(&'a Decision),
 }
 
 /// A listener, or none. Called from engine threads, in the order of decisions within a site; it must not block for long.

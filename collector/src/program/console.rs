@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::evidence::ThreatLevel;
+use crate::evidence::blocking::Action;
 use crate::input::Progress;
-use crate::output::{News, Watch, alert_text, evidence_text};
+use crate::output::{News, Watch, alert_text, decision_text, evidence_text};
 
 /// See the head of the file.
 #[derive(Clone)]
@@ -95,6 +96,13 @@ impl Console {
                 }
             }
             News::Grown(_) => {}
+            News::Decision(decision) => {
+                // That an alert blocks is said with the alert.
+                let least = if decision.action == Action::Unblock { 1 } else { 2 };
+                if self.verbose >= least {
+                    self.line(&decision_text(decision));
+                }
+            }
             News::Alert(alert) => {
                 if self.verbose >= 1 {
                     self.line(&alert_text(alert));

@@ -6,6 +6,7 @@
 //! what is seen again is renewed.
 
 mod generations;
+mod shield;
 mod stage;
 mod vouched;
 
@@ -72,6 +73,8 @@ pub struct Site {
     home: Vec<Network>,
     interface: Vec<Network>,
     own: Vec<IpAddr>,
+    dns_servers: Vec<IpAddr>,
+    never_block: Vec<Network>,
     whitelist: Arc<Whitelist>,
     systems: Systems,
 }
@@ -98,6 +101,8 @@ pub(crate) enum Update {
     HostName { addr: IpAddr, name: Arc<str> },
     /// The way out.
     Gateway { addr: Option<IpAddr>, mac: Option<Mac> },
+    /// It answers the DNS questions of the site.
+    DnsServer(IpAddr),
     /// A network that must be local.
     Local(Network),
     /// Another whitelist is in force.
@@ -120,6 +125,8 @@ impl Site {
             home: config.home_networks.clone(),
             interface: config.interface_networks.clone(),
             own: config.own_addresses.clone(),
+            dns_servers: Vec::new(),
+            never_block: config.never_block.clone(),
             whitelist: Arc::default(),
             systems: config.systems.clone(),
         }
@@ -252,6 +259,9 @@ impl Site {
                     || self.host(*addr).and_then(|h| h.host_name.as_ref()) != Some(name)
             }
             Update::Gateway { addr, mac } => self.gateway != *addr || self.gateway_mac != *mac,
+            Update::DnsServer(addr) => {
+                self.dns_servers.len() < Self::MAX_DNS_SERVERS && !self.dns_servers.contains(addr)
+            }
             Update::Local(network) => {
                 self.derived_local.len() < MAX_DERIVED && !self.derived_local.contains(network)
             }
@@ -268,6 +278,7 @@ impl Site {
             }
             Update::HostName { addr, name } => self.hosts.touch(*addr).host_name = Some(Arc::clone(name)),
             Update::Gateway { addr, mac } => (self.gateway, self.gateway_mac) = (*addr, *mac),
+            Update::DnsServer(addr) => self.dns_servers.push(*addr),
             Update::Local(network) => self.derived_local.push(*network),
             Update::Whitelist(list) => self.whitelist = Arc::clone(list),
             Update::Forget(_) => {}

@@ -26,6 +26,12 @@ const MAX_PAIRS: usize = 131_072;
 /// Responders whose clients are counted, in one generation.
 const MAX_CONTACTS: usize = 65_536;
 
+const DNS_PORT: u16 = 53;
+/// Servers whose answers are counted, in one generation.
+const MAX_SERVERS: usize = 1024;
+/// Answered questions that make a DNS server of the site: one that invents answers to be spared must do it as well as a server.
+const ANSWERS: u32 = 10;
+
 /// Where the stage puts what it makes of a record.
 pub(crate) trait Lanes {
     /// For the profile's shard.
@@ -47,6 +53,8 @@ pub(crate) struct Stage {
     profiles: Generations<IpAddr, ()>,
     pairs: Generations<(IpAddr, IpAddr), ()>,
     contacts: Generations<IpAddr, u32>,
+    /// Questions that an address has answered.
+    answered: Generations<IpAddr, u32>,
     counts: Counts,
 }
 
@@ -66,6 +74,7 @@ impl Stage {
             profiles: Generations::new(profiles),
             pairs: Generations::new(MAX_PAIRS),
             contacts: Generations::new(MAX_CONTACTS),
+            answered: Generations::new(MAX_SERVERS),
             counts: Counts::default(),
         }
     }
@@ -159,7 +168,12 @@ impl Stage {
             self.both_ends(orig, resp, prevalence, || Job::App(Arc::clone(&app)), lanes);
         }
         match &app.body {
-            App::Dns(dns) => self.learn_from_dns(dns, orig, app.ts_us, lanes),
+            App::Dns(dns) => {
+                self.learn_from_dns(dns, orig, app.ts_us, lanes);
+                if app.tuple.resp_port == DNS_PORT && dns.rcode.is_some() && orig != resp {
+                    self.answered_by(resp, lanes);
+                }
+            }
             App::Tls(tls) => self.learn_name(resp, &tls.server_name, How::Sni, orig, app.ts_us, lanes),
             App::Http(http) => self.learn_name(resp, &http.host, How::HttpHost, orig, app.ts_us, lanes),
             App::Dhcp(dhcp) => self.learn_from_dhcp(dhcp, lanes),
@@ -310,6 +324,14 @@ impl Stage {
             if let AnswerData::Addr(addr) = answer.data {
                 self.learn_name(addr, &dns.query, How::Dns, by, ts_us, lanes);
             }
+        }
+    }
+
+    fn answered_by(&mut self, server: IpAddr, lanes: &mut impl Lanes) {
+        let answers = self.answered.touch(server);
+        *answers = answers.saturating_add(1);
+        if *answers == ANSWERS {
+            self.learn(Update::DnsServer(server), lanes);
         }
     }
 
