@@ -3,7 +3,8 @@
 //! Enters: the first line. Leaves: separator and columns. A file without header is taken if its first line has the columns
 //! of the CTU data sets in their order.
 
-use crate::input::text::row::{Cell, Row, Schema};
+use crate::input::text::form::Form;
+use crate::input::text::row::{Cell, Schema};
 use crate::input::text::{Bad, scan};
 
 pub const START: u8 = 0;
@@ -180,18 +181,18 @@ impl Columns {
         self.header && !self.first_name.is_empty() && line.trim_ascii_start().starts_with(&self.first_name)
     }
 
-    /// Takes the cells of the row's line.
+    /// Takes the cells of a line.
     ///
     /// # Errors
     /// The line has fewer columns than the header.
-    pub fn fill(&self, row: &mut Row<'_>) -> Result<(), Bad> {
-        let line = row.line;
+    pub fn fill(&self, form: &mut Form, line: &[u8]) -> Result<(), Bad> {
+        form.clear();
         let (mut from, mut index) = (0, 0);
         for end in memchr::memchr_iter(self.separator, line).chain(std::iter::once(line.len())) {
             if let Some(column) = self.columns.get(index).filter(|c| **c != NONE) {
                 let value = line.get(from..end).unwrap_or_default().trim_ascii();
                 if !value.is_empty() {
-                    row.set(*column, Cell::Plain(value));
+                    form.set(line, *column, Cell::Plain(value));
                 }
             }
             from = end + 1;

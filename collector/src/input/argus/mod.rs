@@ -20,7 +20,7 @@ use super::lines::Lines;
 use super::stream::Stream;
 use super::tally::Tally;
 use super::text::Bad;
-use super::text::row::Row;
+use super::text::form::Form;
 use super::{Error, Faults, Intake, Job, Source};
 use crate::output::{InputTotals, reason};
 
@@ -56,7 +56,7 @@ impl Argus {
         let complete = bytes.len() < LOOKED_AT;
         let mut lines = Lines::new(bytes);
         let mut columns = None;
-        let mut states = States::default();
+        let mut machine = Machine::default();
         let mut faults = Faults::default();
         let (mut good, mut bad) = (0u64, 0u64);
         while let Ok(Some(line)) = lines.next_line() {
@@ -76,7 +76,7 @@ impl Argus {
                 columns = Some(found);
                 continue;
             };
-            match read_line(known, &times, &mut states, line.bytes) {
+            match machine.line(known, &times, line.bytes) {
                 Ok(_) => good += 1,
                 Err(fault) => {
                     bad += 1;
@@ -104,18 +104,26 @@ impl Argus {
     }
 }
 
-fn read_line(
-    columns: &Columns,
-    times: &Times,
-    states: &mut States,
-    line: &[u8],
-) -> Result<Option<Said>, Bad> {
-    if columns.repeats(line) {
-        return Ok(None);
+/// What is used again for each line.
+struct Machine {
+    form: Form,
+    states: States,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self { form: Form::new(columns::SCHEMA), states: States::default() }
     }
-    let mut row = Row::new(columns::SCHEMA, line);
-    columns.fill(&mut row)?;
-    convert::convert(&row, times, states).map(Some)
+}
+
+impl Machine {
+    fn line(&mut self, columns: &Columns, times: &Times, line: &[u8]) -> Result<Option<Said>, Bad> {
+        if columns.repeats(line) {
+            return Ok(None);
+        }
+        columns.fill(&mut self.form, line)?;
+        convert::convert(&self.form.row(line), times, &mut self.states).map(Some)
+    }
 }
 
 impl Source for Argus {
@@ -127,7 +135,7 @@ impl Source for Argus {
         let mut tally = Tally::new(self.total_bytes);
         tally.reads(self.lines.inner().progress());
         let mut not_ip = 0u64;
-        let mut states = States::default();
+        let mut machine = Machine::default();
         while !job.stopped() {
             let line = match self.lines.next_line() {
                 Ok(Some(line)) => line,
@@ -145,7 +153,7 @@ impl Source for Argus {
             if line.bytes.trim_ascii().is_empty() {
                 continue;
             }
-            match read_line(&self.columns, &self.times, &mut states, line.bytes) {
+            match machine.line(&self.columns, &self.times, line.bytes) {
                 Ok(None | Some(Said::Management)) => {}
                 Ok(Some(Said::NotIp)) => not_ip += 1,
                 Ok(Some(Said::Record(label, record))) => {

@@ -11,12 +11,13 @@ use slips_agent::app::record::{Answer, AnswerData, App, Dns, MAX_ANSWERS};
 use slips_agent::names;
 use slips_agent::record::{AppRecord, FiveTuple, Service};
 
-use super::event::{Context, part, placed, turned};
+use super::event::{Context, part, turned};
 use super::schema::*;
 use crate::input::Text;
 use crate::input::note::bounded;
-use crate::input::text::json::Object;
-use crate::input::text::row::{Cell, Keys, Row};
+use crate::input::text::form::Form;
+use crate::input::text::json::{Object, within};
+use crate::input::text::row::{Cell, Row};
 use crate::input::text::{Bad, scan};
 use crate::input::zeek::{dns_name, dns_service};
 
@@ -37,23 +38,21 @@ pub struct Message {
 }
 
 /// Reads a DNS event.
-pub fn message(event: &Row<'_>, context: &Context, keys: &mut Keys, multicast: bool) -> Result<Message, Bad> {
-    let row = part(event, DNS, DNS_PART, keys)?;
+pub fn message(
+    event: &Row<'_>,
+    context: &Context,
+    element: &mut Form,
+    multicast: bool,
+) -> Result<Message, Bad> {
+    let row = part(event, DNS)?;
     let answers = matches!(row.cell(DNS_TYPE).raw(), b"answer" | b"response");
     let mut query = row.cell(RRNAME);
     let mut qtype = row.cell(RRTYPE);
-    let mut first_query = None;
-    if let Some(Cell::Object(first)) = row.cell(QUERIES).list().next() {
-        let mut inner = Row::new(DNS_PART, first);
-        inner
-            .fill_json(&mut Keys::new(DNS_PART))
-            .map_err(|b| crate::input::text::json::within(event.line, first, b))?;
-        first_query = Some(inner);
+    if let Some(Cell::Object(text)) = row.cell(QUERIES).list().next() {
+        element.json(text).map_err(|bad| within(event.line, text, bad))?;
+        (query, qtype) = (element.cell(text, RRNAME), element.cell(text, RRTYPE));
     }
-    if let Some(first) = &first_query {
-        (query, qtype) = (first.cell(RRNAME), first.cell(RRTYPE));
-    }
-    let version = placed(event, &row, row.count(DNS_VERSION))?.unwrap_or(1);
+    let version = row.count(DNS_VERSION)?.unwrap_or(1);
     let mut out = heapless::Vec::new();
     let mut left_out = 0u16;
     let mut push = |answer: Answer<Text>| {
@@ -65,10 +64,7 @@ pub fn message(event: &Row<'_>, context: &Context, keys: &mut Keys, multicast: b
         if let Cell::Array(_) = row.cell(ANSWERS) {
             for cell in row.cell(ANSWERS).list() {
                 if let Cell::Object(text) = cell {
-                    let mut one = Row::new(DNS_PART, text);
-                    one.fill_json(&mut Keys::new(DNS_PART))
-                        .map_err(|b| crate::input::text::json::within(event.line, text, b))?;
-                    push(answer(&one));
+                    push(answer(&element.json(text).map_err(|bad| within(event.line, text, bad))?));
                 }
             }
         } else if let Cell::Object(text) = row.cell(GROUPED) {
@@ -78,7 +74,7 @@ pub fn message(event: &Row<'_>, context: &Context, keys: &mut Keys, multicast: b
         }
     }
     let tuple = client_first(context.tuple, answers);
-    let trans_id = placed(event, &row, row.small::<u16>(DNS_ID))?.unwrap_or_default();
+    let trans_id = row.small::<u16>(DNS_ID)?.unwrap_or_default();
     let rcode = match row.cell(RCODE).raw() {
         b"" if answers => Some(0),
         name if answers => std::str::from_utf8(name).ok().and_then(names::dns_code),

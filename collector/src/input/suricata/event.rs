@@ -11,8 +11,7 @@ use super::dns::{self, Message};
 use super::parts;
 use super::schema::*;
 use crate::input::note::{Note, NoteBody, Weird};
-use crate::input::text::json::within;
-use crate::input::text::row::{Cell, Keys, Row, Schema};
+use crate::input::text::row::{Cell, Row};
 use crate::input::text::{Bad, scan};
 use crate::input::{Record, Text, named_uid, tcp};
 
@@ -75,39 +74,19 @@ impl Type {
     }
 }
 
-/// The row of a part of an event.
-pub fn part<'a>(event: &Row<'a>, column: u8, schema: Schema, keys: &mut Keys) -> Result<Row<'a>, Bad> {
-    match event.cell(column) {
-        Cell::Object(text) => {
-            let mut row = Row::new(schema, text);
-            row.fill_json(keys).map_err(|bad| within(event.line, text, bad))?;
-            Ok(row)
-        }
-        _ => Err(event.bad(
-            column,
-            "part of the event is missing",
-            "an object with the name of the event's type",
-        )),
-    }
-}
-
-/// [`part`] for rare parts: fields are looked up by name.
-pub fn rare_part<'a>(event: &Row<'a>, column: u8, schema: Schema) -> Result<Row<'a>, Bad> {
-    part(event, column, schema, &mut Keys::new(schema))
-}
-
-/// A fault in a part, with its place in the line.
-pub fn placed<T>(event: &Row<'_>, part: &Row<'_>, result: Result<T, Bad>) -> Result<T, Bad> {
-    result.map_err(|bad| within(event.line, part.line, bad))
+/// The row of a part of an event, or of a part of a part.
+pub fn part<'a>(event: &Row<'a>, column: u8) -> Result<Row<'a>, Bad> {
+    event.part(column).ok_or_else(|| {
+        event.bad(column, "part of the event is missing", "an object with the name of the event's type")
+    })
 }
 
 /// Converts a line. The first value is the traffic time at which the event was known.
 ///
 /// # Errors
 /// The line is no event, or a value is not what its field holds.
-pub fn convert(line: &[u8], finders: &mut Finders) -> Result<(u64, Said), Bad> {
-    let mut event = Row::new(EVENT, line);
-    event.fill_json(&mut finders.event)?;
+pub fn convert(line: &[u8], forms: &mut Forms) -> Result<(u64, Said), Bad> {
+    let event = forms.event.json(line)?;
     let kind = match event.cell(EVENT_TYPE).raw() {
         b"" => return Err(event.bad(EVENT_TYPE, "event type is missing", "the field event_type")),
         name => Type::of(name),
@@ -123,14 +102,14 @@ pub fn convert(line: &[u8], finders: &mut Finders) -> Result<(u64, Said), Bad> {
         return parts::arp(&event, ts_us);
     }
     if kind == Type::Flow {
-        return flow(&event, ts_us, finders);
+        return flow(&event, ts_us);
     }
     let context = Context::of(&event, ts_us)?;
     let said = match kind {
-        Type::Dns => Said::Dns(dns::message(&event, &context, &mut finders.dns, false)?),
-        Type::Mdns => Said::Dns(dns::message(&event, &context, &mut finders.dns, true)?),
-        Type::Tls => context.app(App::Tls(parts::tls(&event, &mut finders.tls)?)),
-        Type::Http => context.app(App::Http(parts::http(&event, &mut finders.http)?)),
+        Type::Dns => Said::Dns(dns::message(&event, &context, &mut forms.element, false)?),
+        Type::Mdns => Said::Dns(dns::message(&event, &context, &mut forms.element, true)?),
+        Type::Tls => context.app(App::Tls(parts::tls(&event)?)),
+        Type::Http => context.app(App::Http(parts::http(&event)?)),
         Type::Ssh => context.app(App::Ssh(parts::ssh(&event)?)),
         Type::Smtp => context.app(App::Smtp(parts::smtp(&event)?)),
         Type::Ftp => context.app(App::Ftp(parts::ftp(&event)?)),
@@ -139,14 +118,14 @@ pub fn convert(line: &[u8], finders: &mut Finders) -> Result<(u64, Said), Bad> {
             Some(tls) => context.app(App::Tls(tls)),
             None => Said::Nothing,
         },
-        Type::File => context.note(parts::file(&event, &context, &mut finders.file, &mut finders.http)?),
+        Type::File => context.note(parts::file(&event, &context)?),
         Type::Alert => {
-            let signature = parts::alert(&event, &context, &mut finders.alert)?;
-            context.oriented(&event, finders)?.note(signature)
+            let signature = parts::alert(&event, &context)?;
+            context.oriented(&event)?.note(signature)
         }
         Type::Mqtt => context.note(parts::mqtt(&event)?),
         Type::Anomaly => {
-            let row = rare_part(&event, ANOMALY, ANOMALY_PART)?;
+            let row = part(&event, ANOMALY)?;
             let name = row.cell(ANOMALY_EVENT);
             let name = if name.is_absent() { row.text(ANOMALY_CODE) } else { name.owned() };
             context.note(NoteBody::Weird(Weird { name, detail: row.text(ANOMALY_TYPE) }))
@@ -185,11 +164,11 @@ impl Context {
     }
 
     /// With the flow's originator first: an event about a packet is written from its sender.
-    fn oriented(mut self, event: &Row<'_>, finders: &mut Finders) -> Result<Self, Bad> {
+    fn oriented(mut self, event: &Row<'_>) -> Result<Self, Bad> {
         let to_client = event.cell(DIRECTION).raw() == b"to_client";
         let mut turn = to_client;
         if let Cell::Object(_) = event.cell(FLOW) {
-            let flow = part(event, FLOW, FLOW_PART, &mut finders.flow)?;
+            let flow = part(event, FLOW)?;
             if let Ok(Some(src)) = flow.addr(FLOW_SRC) {
                 turn = src != self.tuple.orig_addr
                     || (src == self.tuple.resp_addr
@@ -250,13 +229,13 @@ fn uid(event: &Row<'_>, tuple: &FiveTuple, ts_us: u64) -> Uid {
     }
 }
 
-fn flow(event: &Row<'_>, ts_us: u64, finders: &mut Finders) -> Result<(u64, Said), Bad> {
+fn flow(event: &Row<'_>, ts_us: u64) -> Result<(u64, Said), Bad> {
     let tuple = tuple(event)?;
-    let row = part(event, FLOW, FLOW_PART, &mut finders.flow)?;
-    let at = |column| placed(event, &row, row.count(column).map(Option::unwrap_or_default));
+    let row = part(event, FLOW)?;
+    let at = |column| row.count(column).map(Option::unwrap_or_default);
     let time = |column| match row.cell(column) {
         Cell::Absent => Ok(ts_us),
-        _ => placed(event, &row, row.time_us(column)),
+        _ => row.time_us(column),
     };
     let start_us = time(START)?;
     let end_us = if row.cell(END).is_absent() { start_us } else { time(END)? };
@@ -266,7 +245,7 @@ fn flow(event: &Row<'_>, ts_us: u64, finders: &mut Finders) -> Result<(u64, Said
     let resp = side(at(PKTS_TOCLIENT)?, at(BYTES_TOCLIENT)?);
     let flags = match event.cell(TCP) {
         Cell::Object(_) => {
-            let row = part(event, TCP, TCP_PART, &mut finders.tcp)?;
+            let row = part(event, TCP)?;
             let octet = |column| scan::hex::<1>(row.cell(column).raw()).map(|[flags]| flags);
             (octet(FLAGS_TS), octet(FLAGS_TC))
         }
@@ -281,7 +260,7 @@ fn flow(event: &Row<'_>, ts_us: u64, finders: &mut Finders) -> Result<(u64, Said
     };
     let (orig_mac, resp_mac) = match event.cell(ETHER) {
         Cell::Object(_) => {
-            let row = rare_part(event, ETHER, ETHER_PART)?;
+            let row = part(event, ETHER)?;
             let first = |column| row.cell(column).list().next().and_then(|c| scan::mac(c.raw()));
             (first(SRC_MAC), first(DEST_MAC))
         }

@@ -19,7 +19,7 @@ use slips_agent::record::AppRecord;
 
 use dns::Transactions;
 use event::Said;
-use schema::Finders;
+use schema::Forms;
 
 use super::lines::Lines;
 use super::order::Ordered;
@@ -68,7 +68,7 @@ impl Suricata {
         let complete = bytes.len() < LOOKED_AT;
         let mut lines = Lines::new(bytes);
         let mut faults = Faults::default();
-        let mut finders = Finders::default();
+        let mut forms = Forms::default();
         let (mut good, mut bad) = (0u64, 0u64);
         while let Ok(Some(line)) = lines.next_line() {
             if good + bad >= LINES_LOOKED_AT || (!line.ended && !complete) {
@@ -77,7 +77,7 @@ impl Suricata {
             if line.bytes.trim_ascii().is_empty() {
                 continue;
             }
-            match event::convert(line.bytes, &mut finders) {
+            match event::convert(line.bytes, &mut forms) {
                 Ok(_) => good += 1,
                 Err(fault) => {
                     bad += 1;
@@ -143,7 +143,7 @@ impl QuickTime {
 /// The machine that events go through, whatever they come from.
 #[derive(Default)]
 pub struct Reader {
-    finders: Finders,
+    forms: Forms,
     transactions: Transactions,
     dropped: u64,
     latest_us: u64,
@@ -165,7 +165,7 @@ impl Reader {
         if line.trim_ascii().is_empty() {
             return Ok(());
         }
-        let (now_us, said) = event::convert(line, &mut self.finders)?;
+        let (now_us, said) = event::convert(line, &mut self.forms)?;
         self.latest_us = self.latest_us.max(now_us);
         if now_us > 0 {
             self.late_us = self.late_us.max(self.latest_us - now_us);

@@ -6,11 +6,11 @@ use slips_agent::app::record::{Cert, Dhcp, Ftp, Http, Smtp, Ssh, Tls};
 use slips_agent::names;
 use slips_agent::record::{ArpRecord, proto};
 
-use super::event::{Context, Said, part, placed, rare_part};
+use super::event::{Context, Said, part};
 use super::schema::*;
 use crate::input::note::{File, Mqtt, NoteBody, Signature, bounded};
 use crate::input::text::json::{Object, member};
-use crate::input::text::row::{Cell, Keys, Row, unix_or_date_us};
+use crate::input::text::row::{Cell, Row, unix_or_date_us};
 use crate::input::text::{Bad, scan};
 use crate::input::zeek::{dns_name, host};
 use crate::input::{Record, Text};
@@ -50,8 +50,8 @@ fn seconds(cell: Cell<'_>) -> i64 {
 }
 
 /// A TLS handshake.
-pub fn tls(event: &Row<'_>, keys: &mut Keys) -> Result<Tls<Text>, Bad> {
-    let row = part(event, TLS, TLS_PART, keys)?;
+pub fn tls(event: &Row<'_>) -> Result<Tls<Text>, Bad> {
+    let row = part(event, TLS)?;
     let version = row.cell(TLS_VERSION).raw();
     let version = std::str::from_utf8(version).ok().and_then(names::tls_version).unwrap_or_default();
     let mut certs = heapless::Vec::new();
@@ -93,7 +93,7 @@ pub fn tls(event: &Row<'_>, keys: &mut Keys) -> Result<Tls<Text>, Bad> {
 
 /// The client's hello of a QUIC connection; `None` for the server's packets, which tell nothing.
 pub fn quic(event: &Row<'_>) -> Result<Option<Tls<Text>>, Bad> {
-    let row = rare_part(event, QUIC, QUIC_PART)?;
+    let row = part(event, QUIC)?;
     let (sni, ja3, ja4) = (row.cell(QUIC_SNI), hash(row.cell(QUIC_JA3)), row.text(QUIC_JA4));
     if sni.is_absent() && ja3.is_none() && ja4.is_empty() {
         return Ok(None);
@@ -117,9 +117,9 @@ pub fn quic(event: &Row<'_>) -> Result<Option<Tls<Text>>, Bad> {
 }
 
 /// An HTTP transaction.
-pub fn http(event: &Row<'_>, keys: &mut Keys) -> Result<Http<Text>, Bad> {
-    let row = part(event, HTTP, HTTP_PART, keys)?;
-    let count = |column| placed(event, &row, row.count(column).map(Option::unwrap_or_default));
+pub fn http(event: &Row<'_>) -> Result<Http<Text>, Bad> {
+    let row = part(event, HTTP)?;
+    let count = |column| row.count(column).map(Option::unwrap_or_default);
     let url = row.cell(URL);
     // What Suricata puts there when it missed the request.
     let missed = url.raw() == b"/libhtp::request_uri_not_seen";
@@ -135,7 +135,7 @@ pub fn http(event: &Row<'_>, keys: &mut Keys) -> Result<Http<Text>, Bad> {
         username: Text::default(),
         request_body_len: count(REQUEST_LENGTH)?,
         response_body_len: count(LENGTH)?,
-        status_code: placed(event, &row, row.small::<u16>(STATUS))?.unwrap_or_default(),
+        status_code: row.small::<u16>(STATUS)?.unwrap_or_default(),
         status_msg: Text::default(),
         resp_mime: mime(row.cell(CONTENT_TYPE)),
     })
@@ -149,12 +149,12 @@ fn mime(cell: Cell<'_>) -> Text {
 
 /// An SSH session.
 pub fn ssh(event: &Row<'_>) -> Result<Ssh<Text>, Bad> {
-    let row = rare_part(event, SSH, SSH_PART)?;
+    let row = part(event, SSH)?;
     let end = |column| -> Result<(Text, Option<[u8; 16]>), Bad> {
         if !matches!(row.cell(column), Cell::Object(_)) {
             return Ok((Text::default(), None));
         }
-        let end = placed(event, &row, rare_part(&row, column, SSH_END))?;
+        let end = part(&row, column)?;
         let banner = format!("SSH-{}-{}", end.cell(PROTO_VERSION).text(), end.cell(SOFTWARE).text());
         Ok((bounded(&banner), hash(end.cell(HASSH))))
     };
@@ -171,7 +171,7 @@ fn mailbox(cell: Cell<'_>) -> Text {
 
 /// A mail transaction. Suricata does not write replies.
 pub fn smtp(event: &Row<'_>) -> Result<Smtp<Text>, Bad> {
-    let row = rare_part(event, SMTP, SMTP_PART)?;
+    let row = part(event, SMTP)?;
     Ok(Smtp {
         helo: row.text(HELO),
         mail_from: mailbox(row.cell(MAIL_FROM)),
@@ -184,7 +184,7 @@ pub fn smtp(event: &Row<'_>) -> Result<Smtp<Text>, Bad> {
 
 /// An FTP command with its reply.
 pub fn ftp(event: &Row<'_>) -> Result<Ftp<Text>, Bad> {
-    let row = rare_part(event, FTP, FTP_PART)?;
+    let row = part(event, FTP)?;
     let command = row.text(COMMAND);
     let data = row.text(COMMAND_DATA);
     let code = row.cell(COMPLETION).list().last().and_then(|c| u16::try_from(scan::unsigned(c.raw())?).ok());
@@ -201,11 +201,11 @@ pub fn ftp(event: &Row<'_>) -> Result<Ftp<Text>, Bad> {
 pub fn dhcp(event: &Row<'_>) -> Result<Dhcp<Text>, Bad> {
     const TYPES: [&[u8]; 8] =
         [b"discover", b"offer", b"request", b"decline", b"ack", b"nak", b"release", b"inform"];
-    let row = rare_part(event, DHCP, DHCP_PART)?;
+    let row = part(event, DHCP)?;
     let by_server = row.cell(KIND).raw() == b"reply";
     let name = row.cell(DHCP_TYPE).raw();
     let message = TYPES.iter().position(|t| t.eq_ignore_ascii_case(name)).map_or(0, |n| n + 1);
-    let addr = |column| placed(event, &row, row.addr(column)).map(|a| a.filter(|a| !a.is_unspecified()));
+    let addr = |column| row.addr(column).map(|a| a.filter(|a| !a.is_unspecified()));
     Ok(Dhcp {
         // Without the extended log only the direction is known.
         message: u8::try_from(message).ok().filter(|m| *m > 0).unwrap_or(if by_server { 5 } else { 3 }),
@@ -217,18 +217,18 @@ pub fn dhcp(event: &Row<'_>) -> Result<Dhcp<Text>, Bad> {
         assigned: addr(ASSIGNED)?,
         server: addr(SERVER_IP)?,
         router: row.cell(ROUTERS).list().find_map(|c| scan::addr(c.raw())),
-        lease_s: placed(event, &row, row.small::<u32>(LEASE))?.unwrap_or_default(),
+        lease_s: row.small::<u32>(LEASE)?.unwrap_or_default(),
     })
 }
 
 /// A file. The event is written from its sender.
-pub fn file(event: &Row<'_>, context: &Context, keys: &mut Keys, http: &mut Keys) -> Result<NoteBody, Bad> {
-    let row = part(event, FILEINFO, FILE_PART, keys)?;
+pub fn file(event: &Row<'_>, context: &Context) -> Result<NoteBody, Bad> {
+    let row = part(event, FILEINFO)?;
     let mut kind = row.text(MIME);
     if kind.is_empty()
         && let Cell::Object(_) = event.cell(HTTP)
     {
-        kind = mime(part(event, HTTP, HTTP_PART, http)?.cell(CONTENT_TYPE));
+        kind = mime(part(event, HTTP)?.cell(CONTENT_TYPE));
     }
     Ok(NoteBody::File(File {
         sender: Some(context.tuple.orig_addr),
@@ -236,7 +236,7 @@ pub fn file(event: &Row<'_>, context: &Context, keys: &mut Keys, http: &mut Keys
         source: bounded(&event.cell(APP_PROTO).text().to_ascii_uppercase()),
         mime: kind,
         name: row.text(FILENAME),
-        bytes: placed(event, &row, row.count(SIZE))?.unwrap_or_default(),
+        bytes: row.count(SIZE)?.unwrap_or_default(),
         md5: row.hash(MD5),
         sha1: row.hash(SHA1),
         sha256: row.hash(SHA256),
@@ -244,20 +244,20 @@ pub fn file(event: &Row<'_>, context: &Context, keys: &mut Keys, http: &mut Keys
 }
 
 /// A signature that fired.
-pub fn alert(event: &Row<'_>, context: &Context, keys: &mut Keys) -> Result<NoteBody, Bad> {
-    let row = part(event, ALERT, ALERT_PART, keys)?;
-    let at = |column| placed(event, &row, row.small::<u32>(column).map(Option::unwrap_or_default));
+pub fn alert(event: &Row<'_>, context: &Context) -> Result<NoteBody, Bad> {
+    let row = part(event, ALERT)?;
+    let at = |column| row.small::<u32>(column).map(Option::unwrap_or_default);
     let has_ports = matches!(context.tuple.proto, proto::TCP | proto::UDP | proto::SCTP);
     Ok(NoteBody::Signature(Signature {
         src: context.tuple.orig_addr,
         dst: context.tuple.resp_addr,
         dst_port: has_ports.then_some(context.tuple.resp_port),
         generator: at(GID)?,
-        id: placed(event, &row, row.count(SID))?.unwrap_or_default(),
+        id: row.count(SID)?.unwrap_or_default(),
         revision: at(REV)?,
         message: row.text(SIGNATURE),
         category: row.text(CATEGORY),
-        severity: placed(event, &row, row.small::<u8>(SEVERITY))?.unwrap_or(3),
+        severity: row.small::<u8>(SEVERITY)?.unwrap_or(3),
         blocked: matches!(row.cell(ACTION).raw(), b"blocked" | b"drop" | b"reject"),
     }))
 }
@@ -299,8 +299,8 @@ pub fn mqtt(event: &Row<'_>) -> Result<NoteBody, Bad> {
 
 /// An ARP packet (Suricata 8).
 pub fn arp(event: &Row<'_>, ts_us: u64) -> Result<(u64, Said), Bad> {
-    let row = rare_part(event, ARP, ARP_PART)?;
-    let v4 = |column| match placed(event, &row, row.need_addr(column))? {
+    let row = part(event, ARP)?;
+    let v4 = |column| match row.need_addr(column)? {
         IpAddr::V4(v4) => Ok(v4),
         IpAddr::V6(_) => Err(event.bad(ARP, "bad address", "an IPv4 address")),
     };

@@ -1,16 +1,9 @@
 //! The fields of eve.json that are read, for the event itself and for its parts.
 
-use crate::input::text::row::{Keys, Schema};
+use crate::input::text::form::Form;
+use crate::input::text::row::columns;
 
-/// Field names as constants and as a schema.
-macro_rules! fields {
-    ($schema:ident: $($id:ident = $n:literal $($name:literal)|+;)*) => {
-        $(pub const $id: u8 = $n;)*
-        pub const $schema: Schema = &[$($(($name, $n),)+)*];
-    };
-}
-
-fields! { EVENT:
+columns! { pub EVENT:
     TIMESTAMP = 0 "timestamp";
     FLOW_ID = 1 "flow_id";
     EVENT_TYPE = 2 "event_type";
@@ -45,7 +38,7 @@ fields! { EVENT:
     ARP = 31 "arp";
 }
 
-fields! { FLOW_PART:
+columns! { pub FLOW_PART:
     PKTS_TOSERVER = 0 "pkts_toserver";
     PKTS_TOCLIENT = 1 "pkts_toclient";
     BYTES_TOSERVER = 2 "bytes_toserver";
@@ -57,12 +50,12 @@ fields! { FLOW_PART:
     FLOW_SRC_PORT = 9 "src_port";
 }
 
-fields! { TCP_PART:
+columns! { pub TCP_PART:
     FLAGS_TS = 0 "tcp_flags_ts";
     FLAGS_TC = 1 "tcp_flags_tc";
 }
 
-fields! { DNS_PART:
+columns! { pub DNS_PART:
     DNS_TYPE = 0 "type";
     DNS_ID = 1 "id";
     RRNAME = 2 "rrname";
@@ -80,7 +73,7 @@ fields! { DNS_PART:
     DNS_VERSION = 14 "version";
 }
 
-fields! { TLS_PART:
+columns! { pub TLS_PART:
     SUBJECT = 0 "subject";
     ISSUER = 1 "issuerdn";
     FINGERPRINT = 2 "fingerprint";
@@ -98,7 +91,7 @@ fields! { TLS_PART:
     CHAIN = 14 "chain";
 }
 
-fields! { HTTP_PART:
+columns! { pub HTTP_PART:
     HOSTNAME = 0 "hostname";
     URL = 1 "url";
     USER_AGENT = 2 "http_user_agent";
@@ -112,18 +105,18 @@ fields! { HTTP_PART:
     HTTP_VERSION = 10 "version";
 }
 
-fields! { SSH_PART:
+columns! { pub SSH_PART:
     CLIENT = 0 "client";
     SERVER = 1 "server";
 }
 
-fields! { SSH_END:
+columns! { pub SSH_END:
     PROTO_VERSION = 0 "proto_version";
     SOFTWARE = 1 "software_version";
     HASSH = 2 "hassh";
 }
 
-fields! { FILE_PART:
+columns! { pub FILE_PART:
     FILENAME = 0 "filename";
     SIZE = 2 "size";
     MD5 = 3 "md5";
@@ -132,7 +125,7 @@ fields! { FILE_PART:
     MIME = 6 "mimetype";
 }
 
-fields! { ALERT_PART:
+columns! { pub ALERT_PART:
     ACTION = 0 "action";
     GID = 1 "gid";
     SID = 2 "signature_id";
@@ -142,13 +135,13 @@ fields! { ALERT_PART:
     SEVERITY = 6 "severity";
 }
 
-fields! { SMTP_PART:
+columns! { pub SMTP_PART:
     HELO = 0 "helo";
     MAIL_FROM = 1 "mail_from";
     RCPT_TO = 2 "rcpt_to";
 }
 
-fields! { DHCP_PART:
+columns! { pub DHCP_PART:
     KIND = 0 "type";
     CLIENT_MAC = 1 "client_mac";
     ASSIGNED = 2 "assigned_ip";
@@ -161,27 +154,27 @@ fields! { DHCP_PART:
     VENDOR = 10 "vendor_class_identifier";
 }
 
-fields! { QUIC_PART:
+columns! { pub QUIC_PART:
     QUIC_SNI = 0 "sni";
     QUIC_JA3 = 1 "ja3";
     QUIC_JA4 = 2 "ja4";
     QUIC_JA3S = 3 "ja3s";
 }
 
-fields! { ANOMALY_PART:
+columns! { pub ANOMALY_PART:
     ANOMALY_TYPE = 0 "type";
     ANOMALY_EVENT = 1 "event";
     ANOMALY_CODE = 2 "code";
 }
 
-fields! { FTP_PART:
+columns! { pub FTP_PART:
     COMMAND = 0 "command";
     COMMAND_DATA = 1 "command_data";
     COMPLETION = 2 "completion_code";
     REPLY = 3 "reply";
 }
 
-fields! { ARP_PART:
+columns! { pub ARP_PART:
     OPCODE = 0 "opcode";
     ARP_SRC_MAC = 1 "src_mac";
     ARP_SRC_IP = 2 "src_ip";
@@ -189,35 +182,39 @@ fields! { ARP_PART:
     ARP_DEST_IP = 4 "dest_ip";
 }
 
-fields! { ETHER_PART:
+columns! { pub ETHER_PART:
     SRC_MAC = 0 "src_mac" | "src_macs";
     DEST_MAC = 1 "dest_mac" | "dest_macs";
 }
 
-/// Finders of fields for the event and its parts, each with the order it has met.
+/// What an event is read into, with all its parts.
 #[derive(Clone, Debug)]
-pub struct Finders {
-    pub event: Keys,
-    pub flow: Keys,
-    pub tcp: Keys,
-    pub dns: Keys,
-    pub tls: Keys,
-    pub http: Keys,
-    pub alert: Keys,
-    pub file: Keys,
+pub struct Forms {
+    /// The event.
+    pub event: Form,
+    /// An element of a list in the part of a DNS event: a question or an answer.
+    pub element: Form,
 }
 
-impl Default for Finders {
+impl Default for Forms {
     fn default() -> Self {
-        Self {
-            event: Keys::new(EVENT),
-            flow: Keys::new(FLOW_PART),
-            tcp: Keys::new(TCP_PART),
-            dns: Keys::new(DNS_PART),
-            tls: Keys::new(TLS_PART),
-            http: Keys::new(HTTP_PART),
-            alert: Keys::new(ALERT_PART),
-            file: Keys::new(FILE_PART),
-        }
+        let ssh = Form::new(SSH_PART).with(CLIENT, Form::new(SSH_END)).with(SERVER, Form::new(SSH_END));
+        let event = Form::new(EVENT)
+            .with(FLOW, Form::new(FLOW_PART))
+            .with(TCP, Form::new(TCP_PART))
+            .with(DNS, Form::new(DNS_PART))
+            .with(TLS, Form::new(TLS_PART))
+            .with(HTTP, Form::new(HTTP_PART))
+            .with(SSH, ssh)
+            .with(FILEINFO, Form::new(FILE_PART))
+            .with(ALERT, Form::new(ALERT_PART))
+            .with(SMTP, Form::new(SMTP_PART))
+            .with(DHCP, Form::new(DHCP_PART))
+            .with(QUIC, Form::new(QUIC_PART))
+            .with(ANOMALY, Form::new(ANOMALY_PART))
+            .with(FTP, Form::new(FTP_PART))
+            .with(ARP, Form::new(ARP_PART))
+            .with(ETHER, Form::new(ETHER_PART));
+        Self { event, element: Form::new(DNS_PART) }
     }
 }

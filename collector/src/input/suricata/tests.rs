@@ -349,7 +349,7 @@ fn no_bytes_can_harm() {
 #[test]
 fn waiting_questions_are_bounded() {
     let mut transactions = Transactions::default();
-    let mut finders = Finders::default();
+    let mut forms = Forms::default();
     let mut out = 0u64;
     for n in 0..200_000u64 {
         let line = event(
@@ -361,7 +361,7 @@ fn waiting_questions_are_bounded() {
             ),
         )
         .replace("\"flow_id\":77", &format!("\"flow_id\":{n}"));
-        let (_, Said::Dns(message)) = event::convert(line.trim().as_bytes(), &mut finders).unwrap() else {
+        let (_, Said::Dns(message)) = event::convert(line.trim().as_bytes(), &mut forms).unwrap() else {
             panic!()
         };
         transactions.take(message, &mut |_| out += 1);

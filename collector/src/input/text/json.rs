@@ -1,10 +1,8 @@
-//! One JSON object, member by member, without building a tree.
+//! JSON text without a tree: strings, numbers, whatever is nested, and where each ends.
 //!
 //! Enters: the text of one object. Leaves: keys and [`Cell`]s that borrow from it; nested objects and arrays are handed out
 //! whole, checked for balance, and scanned again only by who wants them. A line that ends too early is an error, so a
 //! truncated record never passes for a short one. Depth needs no recursion: nesting is counted.
-
-use memchr::memchr2;
 
 use super::row::Cell;
 use super::{Bad, offset};
@@ -22,33 +20,93 @@ pub struct Array<'a> {
     at: usize,
 }
 
-const NOT_JSON: &str = "not JSON";
-
-fn bad(at: usize, expected: &'static str) -> Bad {
-    Bad { kind: NOT_JSON, at, field: "", expected }
+/// What kind of value it is, see [`Cell`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in Cell")]
+pub enum Kind {
+    Absent,
+    Plain,
+    Set,
+    Quoted,
+    Bare,
+    Array,
+    Object,
 }
 
-fn blank(text: &[u8], mut at: usize) -> usize {
+/// Where a value stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Value {
+    /// What it is.
+    pub kind: Kind,
+    /// Its text, without the quotes of a string.
+    pub from: usize,
+    /// End of its text.
+    pub to: usize,
+    /// Behind it, quotes included.
+    pub end: usize,
+}
+
+impl Value {
+    fn cell(self, text: &[u8]) -> Cell<'_> {
+        let part = text.get(self.from..self.to).unwrap_or_default();
+        match self.kind {
+            Kind::Absent => Cell::Absent,
+            Kind::Plain | Kind::Set | Kind::Bare => Cell::Bare(part),
+            Kind::Quoted => Cell::Quoted(part),
+            Kind::Array => Cell::Array(part),
+            Kind::Object => Cell::Object(part),
+        }
+    }
+}
+
+const REST: &str = "the rest of the record";
+
+/// The text is not JSON at `at`.
+#[cold]
+pub const fn bad(at: usize, expected: &'static str) -> Bad {
+    Bad { kind: "not JSON", at, field: "", expected }
+}
+
+/// Offset of the next byte from `at` on that is not white space.
+#[must_use]
+pub fn blank(text: &[u8], mut at: usize) -> usize {
     while matches!(text.get(at), Some(b' ' | b'\t' | b'\r' | b'\n')) {
         at += 1;
     }
     at
 }
 
-/// Offset behind the closing quote of the string whose opening quote is at `at`.
+/// The high bit of the lowest byte that is `byte`; bits above it may be wrong.
+const fn lowest(word: u64, byte: u8) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let x = word ^ (ONES * byte as u64);
+    x.wrapping_sub(ONES) & !x & (ONES << 7)
+}
+
+/// Offset behind the closing quote of the string whose opening quote is at `at`. Eight bytes at a time: most strings of logs
+/// are short, and the set-up of a vector search would cost more than it saves.
 fn string_end(text: &[u8], at: usize) -> Option<usize> {
     let mut from = at + 1;
     loop {
-        // Keys and values are mostly short: a few bytes by hand are faster than the set-up of a vector search.
-        let near = text.get(from..)?.iter().take(16).position(|b| matches!(b, b'"' | b'\\'));
-        let stop = match near {
-            Some(n) => from + n,
-            None => from + memchr2(b'"', b'\\', text.get(from..)?)?,
+        let rest = text.get(from..)?;
+        let Some(eight) = rest.first_chunk::<8>() else {
+            let near = rest.iter().position(|b| matches!(b, b'"' | b'\\'))?;
+            if rest.get(near) == Some(&b'"') {
+                return Some(from + near + 1);
+            }
+            from += near + 2;
+            continue;
         };
-        if text.get(stop) == Some(&b'"') {
-            return Some(stop + 1);
+        let word = u64::from_le_bytes(*eight);
+        let (quote, escape) = (lowest(word, b'"'), lowest(word, b'\\'));
+        let first = (quote | escape).trailing_zeros();
+        if first == u64::BITS {
+            from += 8;
+        } else if quote.trailing_zeros() == first {
+            return Some(from + (first / 8) as usize + 1);
+        } else {
+            from += (first / 8) as usize + 2;
         }
-        from = stop + 2;
     }
 }
 
@@ -75,37 +133,76 @@ fn nested_end(text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// The value at `at` and the offset behind it.
-fn value(text: &[u8], at: usize) -> Result<(Cell<'_>, usize), Bad> {
-    let cut = || bad(text.len(), "the rest of the record");
-    let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
+/// The value at `at`, or behind blanks there.
+///
+/// # Errors
+/// There is none, or it is cut off.
+pub fn value(text: &[u8], at: usize) -> Result<Value, Bad> {
+    let cut = || bad(text.len(), REST);
     match text.get(at) {
         Some(b'"') => {
             let end = string_end(text, at).ok_or_else(cut)?;
-            Ok((Cell::Quoted(part(at + 1, end - 1)), end))
+            Ok(Value { kind: Kind::Quoted, from: at + 1, to: end - 1, end })
         }
-        Some(b'{') => {
+        Some(open @ (b'{' | b'[')) => {
             let end = nested_end(text, at).ok_or_else(cut)?;
-            Ok((Cell::Object(part(at, end)), end))
-        }
-        Some(b'[') => {
-            let end = nested_end(text, at).ok_or_else(cut)?;
-            Ok((Cell::Array(part(at, end)), end))
+            let kind = if *open == b'{' { Kind::Object } else { Kind::Array };
+            Ok(Value { kind, from: at, to: end, end })
         }
         Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => {
-            let mut end = at + 1;
-            while matches!(text.get(end), Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z'))
-            {
-                end += 1;
-            }
-            match part(at, end) {
-                b"null" => Ok((Cell::Absent, end)),
-                bare => Ok((Cell::Bare(bare), end)),
-            }
+            let rest = text.get(at + 1..).unwrap_or_default();
+            let bare = |b: &u8| matches!(b, b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z');
+            let end = at + 1 + rest.iter().position(|b| !bare(b)).unwrap_or(rest.len());
+            let kind = if text.get(at..end) == Some(b"null") { Kind::Absent } else { Kind::Bare };
+            Ok(Value { kind, from: at, to: end, end })
         }
+        Some(b' ' | b'\t' | b'\r' | b'\n') => value(text, blank(text, at)),
         Some(_) => Err(bad(at, "a value")),
         None => Err(cut()),
     }
+}
+
+/// The key of the next member from `at` on and the offset behind its colon; `None` at the brace that ends an empty object.
+///
+/// # Errors
+/// There is none.
+pub fn key(line: &[u8], at: usize, first: bool) -> Result<Option<(&[u8], usize)>, Bad> {
+    let cut = |at, expected| bad(at, if at < line.len() { expected } else { REST });
+    let at = blank(line, at);
+    match line.get(at) {
+        Some(b'"') => {}
+        Some(b'}') if first => return Ok(None),
+        _ => return Err(cut(at, "a key in quotes")),
+    }
+    let end = string_end(line, at).ok_or_else(|| bad(line.len(), REST))?;
+    let key = line.get(at + 1..end - 1).unwrap_or_default();
+    let at = blank(line, end);
+    if line.get(at) != Some(&b':') {
+        return Err(cut(at, "a colon after the key"));
+    }
+    Ok(Some((key, at + 1)))
+}
+
+/// Behind a value at `at`: the offset behind the comma, or of the closing brace itself.
+///
+/// # Errors
+/// Neither stands there.
+pub fn next(line: &[u8], at: usize) -> Result<After, Bad> {
+    let at = blank(line, at);
+    match line.get(at) {
+        Some(b',') => Ok(After::Member(at + 1)),
+        Some(b'}') => Ok(After::End(at + 1)),
+        Some(_) => Err(bad(at, "a comma or } after a value")),
+        None => Err(bad(at, REST)),
+    }
+}
+
+/// What stands behind a member: another one at that offset, or nothing, and the object ends before that offset.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "said above")]
+pub enum After {
+    Member(usize),
+    End(usize),
 }
 
 impl<'a> Object<'a> {
@@ -129,34 +226,21 @@ impl<'a> Object<'a> {
     /// The text is not JSON at the place that the error tells.
     pub fn next_member(&mut self) -> Result<Option<(&'a [u8], Cell<'a>)>, Bad> {
         let line = self.line;
-        let mut at = blank(line, self.at);
-        match line.get(at) {
-            Some(b'}') => {
-                let end = blank(line, at + 1);
-                self.at = at;
-                return if end == line.len() { Ok(None) } else { Err(bad(end, "nothing after the object")) };
-            }
-            Some(b',') if !self.first => at = blank(line, at + 1),
-            Some(_) if self.first => {}
-            Some(_) => return Err(bad(at, "a comma or } after a value")),
-            None => return Err(bad(at, "the rest of the record")),
-        }
-        self.first = false;
-        if line.get(at) != Some(&b'"') {
-            return Err(bad(at, if at < line.len() { "a key in quotes" } else { "the rest of the record" }));
-        }
-        let end = string_end(line, at).ok_or_else(|| bad(line.len(), "the rest of the record"))?;
-        let key = line.get(at + 1..end - 1).unwrap_or_default();
-        at = blank(line, end);
-        if line.get(at) != Some(&b':') {
-            return Err(bad(
-                at,
-                if at < line.len() { "a colon after the key" } else { "the rest of the record" },
-            ));
-        }
-        let (value, end) = value(line, blank(line, at + 1))?;
-        self.at = end;
-        Ok(Some((key, value)))
+        let ends = |at| match blank(line, at) {
+            end if end == line.len() => Ok(None),
+            end => Err(bad(end, "nothing after the object")),
+        };
+        let at = match self.first {
+            true => self.at,
+            false => match next(line, self.at)? {
+                After::Member(at) => at,
+                After::End(end) => return ends(end),
+            },
+        };
+        let Some((key, at)) = key(line, at, self.first)? else { return ends(blank(line, at) + 1) };
+        let value = value(line, at)?;
+        (self.at, self.first) = (value.end, false);
+        Ok(Some((key, value.cell(line))))
     }
 }
 
@@ -178,10 +262,9 @@ impl<'a> Iterator for Array<'a> {
         if self.text.get(at..=at) != Some(expected) {
             return None;
         }
-        let at = blank(self.text, at + 1);
-        let (value, end) = value(self.text, at).ok()?;
-        self.at = end;
-        Some(value)
+        let value = value(self.text, at + 1).ok()?;
+        self.at = value.end;
+        Some(value.cell(self.text))
     }
 }
 

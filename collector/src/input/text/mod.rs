@@ -3,6 +3,7 @@
 //! Enters: bytes of one line. Leaves: values, or a [`Bad`] that says where in the line the trouble is and what was
 //! expected. Nothing here allocates but the texts it is asked for, and nothing panics on any bytes.
 
+pub mod form;
 pub mod json;
 pub mod row;
 pub mod scan;

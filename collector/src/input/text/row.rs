@@ -9,16 +9,24 @@ use std::net::IpAddr;
 
 use slips_agent::record::Mac;
 
+use super::form::Form;
 use super::json::{self, Array};
 use super::{Bad, offset, scan};
 use crate::input::Text;
 use crate::input::note::bounded;
 
-/// Most columns that any schema asks for.
-pub const MAX_COLUMNS: usize = 40;
-
 /// Column names with their numbers; several names may share a number (older and newer versions of a format).
 pub type Schema = &'static [(&'static str, u8)];
+
+/// Column names with their numbers as constants, and the schema of them all.
+macro_rules! columns {
+    ($vis:vis $schema:ident: $($id:ident = $n:literal $($name:literal)|+;)*) => {
+        $($vis const $id: u8 = $n;)*
+        /// The columns that are read.
+        pub const $schema: $crate::input::text::row::Schema = &[$($(($name, $n),)+)*];
+    };
+}
+pub(crate) use columns;
 
 /// One value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -173,100 +181,39 @@ fn escape(bytes: &[u8]) -> String {
     out
 }
 
-/// Finds the column of a key. Lines of one log have their keys in the same order, so the next key is looked for where it
-/// stood last time before it is looked up.
-#[derive(Clone, Debug)]
-pub struct Keys {
-    schema: Schema,
-    order: Vec<(Box<[u8]>, Option<u8>)>,
-    cursor: usize,
-}
-
-impl Keys {
-    /// Most keys whose order is remembered; keys beyond are looked up.
-    const REMEMBERED: usize = 128;
-
-    /// Finder for the columns of `schema`.
-    #[must_use]
-    pub const fn new(schema: Schema) -> Self {
-        Self { schema, order: Vec::new(), cursor: 0 }
-    }
-
-    /// A line begins.
-    pub const fn rewind(&mut self) {
-        self.cursor = 0;
-    }
-
-    /// Column of `key`, if the schema has it.
-    pub fn find(&mut self, key: &[u8]) -> Option<u8> {
-        for ahead in 0..4 {
-            if let Some((known, column)) = self.order.get(self.cursor + ahead)
-                && **known == *key
-            {
-                self.cursor += ahead + 1;
-                return *column;
-            }
-        }
-        let column = self.schema.iter().find(|(name, _)| name.as_bytes() == key).map(|(_, column)| *column);
-        if self.order.len() < Self::REMEMBERED && key.len() <= 64 {
-            self.order.insert(self.cursor.min(self.order.len()), (key.into(), column));
-            self.cursor += 1;
-        }
-        column
-    }
-}
-
-/// The values of one line.
+/// The values of one line, as a [`Form`] was filled with them.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
     /// The line.
     pub line: &'a [u8],
-    schema: Schema,
-    cells: [Cell<'a>; MAX_COLUMNS],
+    form: &'a Form,
 }
 
 impl<'a> Row<'a> {
-    /// A row without values.
+    /// What `form` holds of `line`.
     #[must_use]
-    pub const fn new(schema: Schema, line: &'a [u8]) -> Self {
-        Self { line, schema, cells: [Cell::Absent; MAX_COLUMNS] }
-    }
-
-    /// Sets a value. A second value for a column wins only if the first was absent.
-    pub fn set(&mut self, column: u8, cell: Cell<'a>) {
-        if let Some(slot) = self.cells.get_mut(usize::from(column))
-            && slot.is_absent()
-        {
-            *slot = cell;
-        }
-    }
-
-    /// Takes the members of the JSON object that the line is.
-    ///
-    /// # Errors
-    /// The line is not a JSON object.
-    pub fn fill_json(&mut self, keys: &mut Keys) -> Result<(), Bad> {
-        keys.rewind();
-        let mut object = json::Object::new(self.line)?;
-        while let Some((key, cell)) = object.next_member()? {
-            if let Some(column) = keys.find(key) {
-                self.set(column, cell);
-            }
-        }
-        Ok(())
+    pub const fn of(line: &'a [u8], form: &'a Form) -> Self {
+        Self { line, form }
     }
 
     /// The value of a column.
     #[must_use]
     pub fn cell(&self, column: u8) -> Cell<'a> {
-        self.cells.get(usize::from(column)).copied().unwrap_or_default()
+        self.form.cell(self.line, column)
+    }
+
+    /// The values of the object in a column of which the form asks for more; `None` if there is no object.
+    #[must_use]
+    pub fn part(&self, column: u8) -> Option<Self> {
+        let Cell::Object(_) = self.cell(column) else { return None };
+        self.form.part(column).map(|form| Self { line: self.line, form })
     }
 
     /// A fault at the value of a column.
     #[must_use]
     #[cold]
     pub fn bad(&self, column: u8, kind: &'static str, expected: &'static str) -> Bad {
-        let field = self.schema.iter().find(|(_, c)| *c == column).map_or("", |(name, _)| *name);
+        let field = self.form.schema().iter().find(|(_, c)| *c == column).map_or("", |(name, _)| *name);
         let raw = self.cell(column).raw();
         let at = if raw.is_empty() { 0 } else { offset(self.line, raw) };
         Bad { kind, at, field, expected }
@@ -435,28 +382,11 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_found_in_any_order_and_number() {
-        const SCHEMA: Schema = &[("a", 0), ("b", 1), ("c", 2)];
-        let mut keys = Keys::new(SCHEMA);
-        for line in ["a,b,c", "a,c", "x,a,y,c,b", "c,b,a", "b"] {
-            keys.rewind();
-            for key in line.split(',') {
-                let expected = SCHEMA.iter().find(|(name, _)| *name == key).map(|(_, n)| *n);
-                assert_eq!(keys.find(key.as_bytes()), expected, "{key} in {line}");
-            }
-        }
-        for n in 0..10_000 {
-            assert_eq!(keys.find(format!("k{n}").as_bytes()), None);
-        }
-        assert!(keys.order.len() <= Keys::REMEMBERED);
-    }
-
-    #[test]
     fn a_fault_names_its_column() {
         const SCHEMA: Schema = &[("ts", 0), ("p", 1)];
         let line = br#"{"ts":1.5,"p":93145}"#;
-        let mut row = Row::new(SCHEMA, line);
-        row.fill_json(&mut Keys::new(SCHEMA)).unwrap();
+        let mut form = Form::new(SCHEMA);
+        let row = form.json(line).unwrap();
         assert_eq!(row.time_us(0), Ok(1_500_000));
         let bad = row.port(1).unwrap_err();
         assert_eq!((bad.kind, bad.at, bad.field), ("bad port", 14, "p"));

@@ -5,7 +5,8 @@
 //! header in the middle of a file (logs put together with `cat`) replaces the one before.
 
 use crate::input::text::Bad;
-use crate::input::text::row::{Cell, Row, Schema};
+use crate::input::text::form::Form;
+use crate::input::text::row::{Cell, Schema};
 
 /// Most columns of a file.
 const MAX_FIELDS: usize = 512;
@@ -153,12 +154,12 @@ impl Header {
         !self.columns.is_empty() && self.columns.len() == self.names.len()
     }
 
-    /// Takes the cells of the row's line.
+    /// Takes the cells of a line.
     ///
     /// # Errors
     /// The line has more or fewer columns than `#fields` names.
-    pub fn fill(&self, row: &mut Row<'_>) -> Result<(), Bad> {
-        let line = row.line;
+    pub fn fill(&self, form: &mut Form, line: &[u8]) -> Result<(), Bad> {
+        form.clear();
         let mut from = 0;
         let mut index = 0;
         let last = self.columns.len() - self.crowded;
@@ -176,9 +177,9 @@ impl Header {
             }
             let field = line.get(from..end).unwrap_or_default();
             if index == last && self.crowded > 1 {
-                self.fill_crowded(row, field, index)?;
+                self.fill_crowded(form, line, field, index)?;
             } else {
-                self.cell(row, field, index);
+                self.cell(form, line, field, index);
             }
             let Some(next) = next else { break };
             from = next + 1;
@@ -190,7 +191,7 @@ impl Header {
         Ok(())
     }
 
-    fn cell<'a>(&self, row: &mut Row<'a>, field: &'a [u8], index: usize) {
+    fn cell(&self, form: &mut Form, line: &[u8], field: &[u8], index: usize) {
         let Some(Some(column)) = self.columns.get(index).copied() else { return };
         if field == self.unset {
             return;
@@ -201,23 +202,18 @@ impl Header {
         } else {
             Cell::Plain(field)
         };
-        row.set(column, cell);
+        form.set(line, column, cell);
     }
 
-    fn fill_crowded<'a>(&self, row: &mut Row<'a>, field: &'a [u8], first: usize) -> Result<(), Bad> {
+    fn fill_crowded(&self, form: &mut Form, line: &[u8], field: &[u8], first: usize) -> Result<(), Bad> {
         let mut rest = field;
         for i in 0..self.crowded {
             let end = memchr::memmem::find(rest, b"   ").unwrap_or(rest.len());
             if i + 1 < self.crowded && end == rest.len() {
-                return Err(part(
-                    row.line,
-                    "cut off line",
-                    row.line.len(),
-                    "as many columns as #fields names",
-                ));
+                return Err(part(line, "cut off line", line.len(), "as many columns as #fields names"));
             }
             let (value, later) = rest.split_at_checked(end).unwrap_or((rest, b""));
-            self.cell(row, value.trim_ascii(), first + i);
+            self.cell(form, line, value.trim_ascii(), first + i);
             rest = later.trim_ascii_start();
         }
         Ok(())

@@ -6,7 +6,8 @@
 use super::convert::{self, Said};
 use super::header::Header;
 use super::kind::{self, Kind, LogKind};
-use crate::input::text::row::{Cell, Keys, Row};
+use crate::input::text::form::Form;
+use crate::input::text::row::Cell;
 use crate::input::text::{Bad, json};
 
 /// How a log is written.
@@ -27,7 +28,7 @@ pub struct Parser {
     open: bool,
     notation: Notation,
     header: Header,
-    keys: Keys,
+    form: Form,
 }
 
 /// Why a file as a whole cannot be read.
@@ -59,7 +60,7 @@ impl Parser {
             open: named.is_some_and(|l| l.open),
             notation: Notation::Unknown,
             header: Header::default(),
-            keys: Keys::new(named.map_or(&[], |l| l.kind.schema())),
+            form: Form::new(named.map_or(&[], |l| l.kind.schema())),
         }
     }
 
@@ -118,7 +119,7 @@ impl Parser {
         }
         let kind = found.ok_or(Refusal::OtherLog)?;
         self.log = Some(LogKind { kind, open: self.open });
-        self.keys = Keys::new(kind.schema());
+        self.form = Form::new(kind.schema());
         Ok(kind)
     }
 
@@ -134,14 +135,16 @@ impl Parser {
             let names = &self.header.names;
             let found = kind::of_columns(&|name| names.iter().any(|n| n == name));
             match self.settle(found) {
-                Ok(kind) => self.header.bind(kind.schema()),
+                Ok(kind) => {
+                    self.header.bind(kind.schema());
+                    self.form = Form::new(kind.schema());
+                }
                 Err(refusal) => return Ok(Parsed::Refused(refusal)),
             }
         }
         let Some(log) = self.log else { return Ok(Parsed::Refused(Refusal::OtherLog)) };
-        let mut row = Row::new(log.kind.schema(), line);
-        self.header.fill(&mut row)?;
-        convert::convert(log, &row).map(|(key, said)| Parsed::Record(key, said))
+        self.header.fill(&mut self.form, line)?;
+        convert::convert(log, &self.form.row(line)).map(|(key, said)| Parsed::Record(key, said))
     }
 
     fn json(&mut self, line: &[u8]) -> Result<Parsed, Bad> {
@@ -155,15 +158,13 @@ impl Parser {
                 .or_else(|| kind::of_columns(&|name| json::member(line, name.as_bytes()).is_some()));
             // A damaged first line says nothing about the log.
             if found.is_none() {
-                Row::new(&[], line).fill_json(&mut Keys::new(&[]))?;
+                Form::new(&[]).json(line)?;
             }
             if let Err(refusal) = self.settle(found) {
                 return Ok(Parsed::Refused(refusal));
             }
         }
         let Some(log) = self.log else { return Ok(Parsed::Refused(Refusal::OtherLog)) };
-        let mut row = Row::new(log.kind.schema(), line);
-        row.fill_json(&mut self.keys)?;
-        convert::convert(log, &row).map(|(key, said)| Parsed::Record(key, said))
+        convert::convert(log, &self.form.json(line)?).map(|(key, said)| Parsed::Record(key, said))
     }
 }

@@ -2,11 +2,11 @@
 
 use slips_agent::app::record::{App, Ftp, Http, Smtp, Ssh};
 
-use super::{Said, app_tcp, columns};
+use super::{Said, app_tcp};
 use crate::input::Text;
 use crate::input::note::bounded;
 use crate::input::text::Bad;
-use crate::input::text::row::{Cell, Row};
+use crate::input::text::row::{Cell, Row, columns};
 
 columns! { HTTP:
     _TS = 0 "ts";

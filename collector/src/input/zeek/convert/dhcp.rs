@@ -6,9 +6,9 @@ use slips_agent::app::record::{App, Dhcp};
 use slips_agent::record::{AppRecord, FiveTuple, proto};
 
 use super::common::{ORIG_H, RESP_H, TS};
-use super::{Said, columns, uid};
+use super::{Said, uid};
 use crate::input::text::Bad;
-use crate::input::text::row::Row;
+use crate::input::text::row::{Row, columns};
 use crate::input::{Record, Text};
 
 columns! { SCHEMA:

@@ -4,9 +4,9 @@ use slips_agent::app::record::{Answer, AnswerData, App, Dns, MAX_ANSWERS};
 use slips_agent::record::{Service, proto};
 
 use super::common::RESP_P;
-use super::{Said, app, columns, transport};
+use super::{Said, app, transport};
 use crate::input::note::bounded;
-use crate::input::text::row::{Cell, Row};
+use crate::input::text::row::{Cell, Row, columns};
 use crate::input::text::{Bad, scan};
 use crate::input::{Record, Text};
 

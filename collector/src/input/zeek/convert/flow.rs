@@ -3,10 +3,10 @@
 use slips_agent::record::{ArpRecord, ConnState, Counters, FlowKind, FlowRecord, History, Service};
 
 use super::common::{RESP_H, TS};
-use super::{Said, columns, transport, tuple, uid};
+use super::{Said, transport, tuple, uid};
 use crate::input::note::{Label, Note, NoteBody};
 use crate::input::text::Bad;
-use crate::input::text::row::Row;
+use crate::input::text::row::{Row, columns};
 use crate::input::{Record, named_uid};
 
 columns! { CONN:

@@ -18,16 +18,6 @@ use crate::input::text::Bad;
 use crate::input::text::row::Row;
 use crate::input::{Record, Text, named_uid};
 
-/// Column names with their numbers as constants, and the schema of them all.
-macro_rules! columns {
-    ($schema:ident: $($id:ident = $n:literal $($name:literal)|+;)*) => {
-        $(const $id: u8 = $n;)*
-        /// Columns of the log.
-        pub const $schema: crate::input::text::row::Schema = &[$($(($name, $n),)+)*];
-    };
-}
-pub(super) use columns;
-
 /// What one row says.
 #[derive(Debug)]
 pub enum Said {

@@ -3,10 +3,10 @@
 use slips_agent::record::{FiveTuple, proto};
 
 use super::common::{ORIG_H, RESP_H, TS, UID};
-use super::{Said, columns, transport, tuple};
+use super::{Said, transport, tuple};
 use crate::input::note::{File, KnownService, Note, NoteBody, Notice, Software, Tunnel, Weird, bounded};
 use crate::input::text::Bad;
-use crate::input::text::row::{Cell, Row};
+use crate::input::text::row::{Cell, Row, columns};
 use crate::input::{Record, named_uid};
 
 /// A note about the connection that the common columns name, if they name one.

@@ -4,8 +4,8 @@ use slips_agent::app::record::{App, Cert, MAX_CERTS, Tls};
 use slips_agent::record::proto;
 
 use super::common::TS;
-use super::{Said, app, columns};
-use crate::input::text::row::{Cell, Row};
+use super::{Said, app};
+use crate::input::text::row::{Cell, Row, columns};
 use crate::input::text::{Bad, scan};
 use slips_agent::names;
 
