@@ -60,6 +60,8 @@ pub struct Ledger {
     pub features_evicted: u64,
     /// Flows not counted in a feature record because their window was closed.
     pub features_late: u64,
+    /// Records that were not reported because only features are wanted, or because the owner does not want them to leave.
+    pub withheld: u64,
 }
 
 impl Ledger {
@@ -106,6 +108,7 @@ impl Ledger {
             features_closed,
             features_evicted,
             features_late,
+            withheld,
         } = *self;
         [
             packets,
@@ -132,6 +135,7 @@ impl Ledger {
             features_closed,
             features_evicted,
             features_late,
+            withheld,
         ]
     }
 
@@ -162,9 +166,10 @@ impl Ledger {
             self.features_closed,
             self.features_evicted,
             self.features_late,
+            self.withheld,
         ] = *counters;
     }
 }
 
 /// Counters beside [`Ledger::not_understood`].
-pub const COUNTERS: usize = 24;
+pub const COUNTERS: usize = 25;

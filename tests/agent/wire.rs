@@ -113,7 +113,7 @@ fn what_arrives_is_what_was_seen() {
             let report = Report::open(bytes).unwrap();
             assert_eq!(report.check(), Ok(()), "{}", capture.display());
             for record in report.records() {
-                read.push(format!("{:?}", record.unwrap().as_record()));
+                read.push(format!("{:?}", record.unwrap().as_record().unwrap()));
             }
         }
         assert_eq!(read.len(), sent.seen.len(), "{}", capture.display());

@@ -26,7 +26,7 @@ use crate::support::broker::{Mosquitto, Process, Scratch, agent, free_port, wait
 const LONG: Duration = Duration::from_secs(120);
 
 /// Way 1, begun: a capture analysed in place.
-fn analyse(capture: &Path, dir: &Path) -> Process {
+pub(crate) fn analyse(capture: &Path, dir: &Path) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slips"));
     command.current_dir(support::own_data()).arg("-r").arg(capture).arg("-o").arg(dir);
     Process::start(&mut command, "slips -r")
@@ -38,13 +38,13 @@ fn in_place(capture: &Path, dir: &Path) -> String {
     std::fs::read_to_string(dir.join("evidence.jsonl")).unwrap_or_else(|e| panic!("{e}: {ended:?}"))
 }
 
-fn serve(broker: &Mosquitto, out: &Path) -> Process {
+pub(crate) fn serve(broker: &Mosquitto, out: &Path) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slips"));
     command.current_dir(support::own_data()).args(["serve", "--broker", &broker.url(), "-o"]).arg(out);
     Process::start(&mut command, "slips serve")
 }
 
-fn publish(broker: &Mosquitto, capture: &Path, site: &str, more: &[&str]) -> Process {
+pub(crate) fn publish(broker: &Mosquitto, capture: &Path, site: &str, more: &[&str]) -> Process {
     let mut command = Command::new(agent());
     command
         .arg("-r")
@@ -98,7 +98,7 @@ fn both_ways_give_the_same_evidence_over_every_small_capture() {
 }
 
 /// A capture of many flows, so that there is a middle: one host tries ports of many others.
-fn long_capture(dir: &Path, flows: u32) -> PathBuf {
+pub(crate) fn long_capture(dir: &Path, flows: u32) -> PathBuf {
     let mut bytes = Vec::new();
     for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65_535, 1] {
         bytes.extend(word.to_le_bytes());

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod features;
 mod fleet;
 #[cfg(target_os = "linux")]
 mod live;

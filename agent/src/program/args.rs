@@ -8,7 +8,7 @@ use super::Failure;
 use crate::capture::filter::Filter;
 use crate::uplink::broker::Broker;
 use crate::wire::topic::is_name;
-use crate::wire::{DEFAULT_REPORT, MAX_REPORT, MIN_REPORT};
+use crate::wire::{DEFAULT_REPORT, Detail, MAX_REPORT, MIN_REPORT};
 
 /// Flags that a wrong one is compared with.
 pub(super) const FLAGS: &[&str] = &[
@@ -22,6 +22,9 @@ pub(super) const FLAGS: &[&str] = &[
     "--flows",
     "--report-bytes",
     "--spool-bytes",
+    "--detail",
+    "--window",
+    "--both-ends",
     "--timeout",
     "--insecure",
     "--dump",
@@ -60,6 +63,15 @@ pub(super) struct Args {
     /// memory for reports that the collector has not stored yet, bytes; default 1048576
     #[argh(option)]
     spool_bytes: Option<usize>,
+    /// what to report: flows (default), or features: only sums per device and time window, for links where a byte costs
+    #[argh(option)]
+    detail: Option<String>,
+    /// with features: width of a time window in seconds, or only_one_tw; must be that of the collector; default 3600
+    #[argh(option)]
+    window: Option<String>,
+    /// with features: fold also for the end that was contacted (analysis_direction = all at the collector)
+    #[argh(switch)]
+    both_ends: bool,
     /// with -r: give up when the collector has stored nothing for so many seconds; default 60
     #[argh(option)]
     timeout: Option<u64>,
@@ -95,6 +107,9 @@ pub(super) struct Job {
     pub(super) flows: usize,
     pub(super) report_bytes: usize,
     pub(super) spool_bytes: usize,
+    pub(super) detail: Detail,
+    pub(super) window_us: u64,
+    pub(super) both_ends: bool,
     pub(super) timeout_s: u64,
     pub(super) dump: bool,
     pub(super) check: bool,
@@ -125,6 +140,22 @@ fn within(
         Ok(value)
     } else {
         Err(Failure::usage(format!("{flag} {value}: expected a number from {least} to {most}")))
+    }
+}
+
+/// Width of a window in µs.
+fn width(text: Option<&str>) -> Result<u64, Failure> {
+    match text {
+        None => Ok(3_600_000_000),
+        Some("only_one_tw") => Ok(u64::MAX),
+        Some(text) => text
+            .parse::<u64>()
+            .ok()
+            .filter(|seconds| (1..=31_536_000).contains(seconds))
+            .map(|seconds| seconds * 1_000_000)
+            .ok_or_else(|| {
+                Failure::usage(format!("--window {text}: expected seconds (1 to 31536000) or only_one_tw"))
+            }),
     }
 }
 
@@ -174,6 +205,15 @@ impl Args {
                 MAX_REPORT,
             )?,
             spool_bytes: within("--spool-bytes", self.spool_bytes, 1 << 20, 64 << 10, 1 << 30)?,
+            detail: match self.detail.as_deref() {
+                None | Some("flows") => Detail::Flows,
+                Some("features") => Detail::Features,
+                Some(other) => {
+                    return Err(Failure::usage(format!("--detail {other}: expected flows or features")));
+                }
+            },
+            window_us: width(self.window.as_deref())?,
+            both_ends: self.both_ends,
             timeout_s: self.timeout.unwrap_or(60),
             dump: self.dump,
             check: self.check,

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::args::Job;
-use super::publish::{LAST, encoder, random, start};
+use super::publish::{LAST, encoder, folding, random, start};
 use super::report::{Patience, Reporter};
 use super::{Failure, complain, say, up};
 use crate::capture::Error;
@@ -78,7 +78,7 @@ pub(super) fn run(job: &Job, name: &str, filter: &Filter, stop: &AtomicBool) -> 
     let boot = Boot(random().to_be_bytes());
     let session = start(job, boot, &Arc::new(AtomicBool::new(true)))?;
     let never = || false;
-    let mut reporter = Reporter::new(encoder(job, boot)?, &session, Patience::Live, &never);
+    let mut reporter = Reporter::new(encoder(job, boot)?, &session, Patience::Live, &never, folding(job));
     let mut sensor =
         Sensor::new(&SensorConfig { hash_seed: random(), ..SensorConfig::for_capacity(job.flows) });
     let started = Instant::now();
@@ -87,6 +87,7 @@ pub(super) fn run(job: &Job, name: &str, filter: &Filter, stop: &AtomicBool) -> 
     reporter.clock(0, state(reported_us));
     // A report without records: the collector hears at once that somebody watches.
     reporter.close(reported_us, sensor.ledger(), false);
+    reporter.set_detail(session.detail(), reported_us, sensor.ledger());
     let mut next_us = 0;
     let mut down = false;
     let mut failed = None;
@@ -124,6 +125,7 @@ pub(super) fn run(job: &Job, name: &str, filter: &Filter, stop: &AtomicBool) -> 
         if clocks.look(real_us, forward_us(started)) {
             now_us = clocks.sensor_us(real_us);
             // What was seen before belongs to the old time.
+            reporter.flush(now_us);
             reporter.close(now_us, sensor.ledger(), false);
             reporter.clock(clocks.steps_us, state(real_us));
             reported_us = now_us;
@@ -131,6 +133,8 @@ pub(super) fn run(job: &Job, name: &str, filter: &Filter, stop: &AtomicBool) -> 
         }
         next_us = now_us.saturating_add(LOOK_US);
         sensor.advance(now_us, &mut reporter);
+        reporter.advance(now_us);
+        reporter.set_detail(session.detail(), now_us, sensor.ledger());
         sensor.ledger_mut().kernel_dropped = interface.statistics().dropped;
         let open_us = now_us.saturating_sub(reported_us);
         if open_us >= if reporter.is_empty() { SILENCE_US } else { REPORT_US } {
@@ -141,7 +145,9 @@ pub(super) fn run(job: &Job, name: &str, filter: &Filter, stop: &AtomicBool) -> 
     }
     sensor.ledger_mut().kernel_dropped = interface.statistics().dropped;
     sensor.finish(&mut reporter);
-    reporter.close(sensor.clock_us().max(clocks.sensor_us(utc_us())), sensor.ledger(), true);
+    let end_us = sensor.clock_us().max(clocks.sensor_us(utc_us()));
+    reporter.flush(end_us);
+    reporter.close(end_us, sensor.ledger(), true);
     let ledger = *sensor.ledger();
     let ending = session.finish(LAST, &never);
     if let Some(error) = failed {

@@ -9,9 +9,11 @@ use super::args::Job;
 use super::report::{Patience, Reporter};
 use super::{Failure, Progress, complain, say, up};
 use crate::capture::{Error, Reader};
+use crate::ledger::Ledger;
 use crate::sensor::{Sensor, SensorConfig};
 use crate::uplink::machine::Limits;
 use crate::uplink::session::{Ending, Notice, Session, Settings};
+use crate::window::AgentWindowsConfig;
 use crate::wire::{Boot, Detail, Encoder, Options, TimeBase};
 
 /// How long the first connection may take before a file is given up.
@@ -44,6 +46,7 @@ pub(super) fn start(job: &Job, boot: Boot, warn: &Arc<AtomicBool>) -> Result<Ses
         limits: Limits::default(),
         spool_bytes: job.spool_bytes,
         seed: random(),
+        detail: job.detail,
     };
     let (verbose, warn) = (job.verbose > 0, Arc::clone(warn));
     Session::start(settings, move |notice| match notice {
@@ -67,6 +70,13 @@ pub(super) fn encoder(job: &Job, boot: Boot) -> Result<Encoder, Failure> {
     Encoder::new(&options, TimeBase::default()).map_err(|e| Failure::usage(e.to_string()))
 }
 
+/// How this sensor folds, if it does.
+pub(super) fn folding(job: &Job) -> (AgentWindowsConfig, bool) {
+    let config =
+        AgentWindowsConfig { width_us: job.window_us, hash_seed: random(), ..AgentWindowsConfig::default() };
+    (config, job.both_ends)
+}
+
 fn publish_file(job: &Job, mut reader: Reader, stop: &AtomicBool) -> Result<(), Failure> {
     let boot = Boot(random().to_be_bytes());
     let warn = Arc::new(AtomicBool::new(false));
@@ -75,7 +85,9 @@ fn publish_file(job: &Job, mut reader: Reader, stop: &AtomicBool) -> Result<(), 
     warn.store(true, Ordering::Relaxed);
     let quiet = Duration::from_secs(job.timeout_s);
     let stopped = || up(stop);
-    let mut reporter = Reporter::new(encoder(job, boot)?, &session, Patience::Wait(quiet), &stopped);
+    let mut reporter =
+        Reporter::new(encoder(job, boot)?, &session, Patience::Wait(quiet), &stopped, folding(job));
+    reporter.set_detail(session.detail(), 0, &Ledger::default());
     let mut sensor =
         Sensor::new(&SensorConfig { hash_seed: random(), ..SensorConfig::for_capacity(job.flows) });
     let mut progress = Progress::new();
@@ -92,6 +104,7 @@ fn publish_file(job: &Job, mut reader: Reader, stop: &AtomicBool) -> Result<(), 
             }
         };
         if packets.is_multiple_of(4096) {
+            reporter.set_detail(session.detail(), sensor.clock_us(), sensor.ledger());
             progress.show(|| match size {
                 Some(size) if size > 0 => format!("{packets} packets, {} %", done.saturating_mul(100) / size),
                 _ => format!("{packets} packets"),
@@ -108,6 +121,7 @@ fn publish_file(job: &Job, mut reader: Reader, stop: &AtomicBool) -> Result<(), 
     sensor.ledger_mut().kernel_dropped = reader.dropped();
     if !reporter.stuck() {
         sensor.finish(&mut reporter);
+        reporter.flush(sensor.clock_us());
         let ledger = *sensor.ledger();
         reporter.close(sensor.clock_us(), &ledger, !interrupted);
     }

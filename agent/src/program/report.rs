@@ -2,13 +2,16 @@
 //!
 //! The sink of the sensor while it publishes: it fills a report, closes it when it is full, and gives it to the uplink.
 //! A file waits for the collector; a live sensor never waits, its spool discards the oldest and counts.
+//!
+//! At the level `features` it folds the flows into the agent's windows, and reports what leaves those.
 
 use std::time::Duration;
 
 use crate::ledger::Ledger;
-use crate::record::{Record, Sink};
+use crate::record::{FlowRecord, Record, Sink};
 use crate::uplink::session::{Health, Session};
-use crate::wire::{Clock, Encoder, Refused, TimeBase};
+use crate::window::{AgentWindows, AgentWindowsConfig, Leaver, Role};
+use crate::wire::{Clock, Detail, Encoder, Folded, Refused, TimeBase};
 
 /// Whether the source can wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +38,17 @@ pub(super) struct Reporter<'a> {
     unfit: u64,
     stuck: bool,
     totals: Totals,
+    detail: Detail,
+    folding: Folding,
+}
+
+/// The windows of this sensor. They are allocated when the level `features` is first asked for, and kept.
+struct Folding {
+    config: AgentWindowsConfig,
+    both_ends: bool,
+    windows: Option<AgentWindows>,
+    /// Counters of folding; the others are the sensor's.
+    ledger: Ledger,
 }
 
 /// What has been reported.
@@ -54,6 +68,7 @@ impl<'a> Reporter<'a> {
         session: &'a Session,
         patience: Patience,
         stop: &'a dyn Fn() -> bool,
+        (config, both_ends): (AgentWindowsConfig, bool),
     ) -> Self {
         let clock = if patience == Patience::Live { Clock::Set } else { Clock::File };
         Self {
@@ -68,6 +83,82 @@ impl<'a> Reporter<'a> {
             unfit: 0,
             stuck: false,
             totals: Totals::default(),
+            detail: Detail::Flows,
+            folding: Folding { config, both_ends, windows: None, ledger: Ledger::default() },
+        }
+    }
+
+    /// What is reported from now on. What was folded until now leaves first.
+    pub(super) fn set_detail(&mut self, detail: Detail, now_us: u64, ledger: &Ledger) {
+        if self.detail == detail {
+            return;
+        }
+        self.flush(now_us);
+        if !self.is_empty() {
+            self.close(now_us, ledger, false);
+        }
+        if detail == Detail::Features && self.folding.windows.is_none() {
+            self.folding.windows = Some(AgentWindows::new(&self.folding.config));
+        }
+        self.detail = detail;
+        self.encoder.set_detail(detail);
+    }
+
+    /// The traffic's clock: windows that are over leave.
+    pub(super) fn advance(&mut self, now_us: u64) {
+        let utc_us = now_us.saturating_add_signed(self.offset_us);
+        self.windows(|windows, ledger, leave| windows.advance(utc_us, ledger, leave));
+    }
+
+    /// Everything folded leaves now: the input is over, or another time begins.
+    pub(super) fn flush(&mut self, now_us: u64) {
+        self.advance(now_us);
+        self.windows(|windows, ledger, leave| windows.finish(ledger, leave));
+    }
+
+    fn fold(&mut self, flow: &FlowRecord) {
+        let shifted;
+        let flow = if self.offset_us == 0 {
+            flow
+        } else {
+            let utc = |us: u64| us.saturating_add_signed(self.offset_us);
+            shifted =
+                FlowRecord { start_us: utc(flow.start_us), emitted_us: utc(flow.emitted_us), ..flow.clone() };
+            &shifted
+        };
+        let both = self.folding.both_ends && flow.tuple.orig_addr != flow.tuple.resp_addr;
+        for role in if both { &[Role::Client, Role::Server][..] } else { &[Role::Client] } {
+            self.windows(|windows, ledger, leave| windows.fold(*role, flow, ledger, leave));
+        }
+    }
+
+    /// Lends the windows; what leaves them is reported.
+    fn windows(&mut self, work: impl FnOnce(&mut AgentWindows, &mut Ledger, &mut dyn FnMut(Leaver<'_>))) {
+        let Some(mut windows) = self.folding.windows.take() else { return };
+        let mut ledger = self.folding.ledger;
+        let width_us = self.folding.config.width_us;
+        work(&mut windows, &mut ledger, &mut |leaver: Leaver<'_>| {
+            let emitted_us = leaver.at_us.saturating_add_signed(self.offset_us.saturating_neg());
+            let start_us = leaver.features.start_us();
+            let _: Result<(), std::convert::Infallible> = leaver.features.parts(|part| {
+                let folded = Folded { emitted_us, profile: leaver.profile, start_us, width_us, part };
+                self.push(emitted_us, |encoder| encoder.push_folded(&folded));
+                Ok(())
+            });
+        });
+        self.folding.ledger = ledger;
+        self.folding.windows = Some(windows);
+    }
+
+    /// The sensor's counters and ours.
+    fn whole(&self, ledger: &Ledger) -> Ledger {
+        let own = &self.folding.ledger;
+        Ledger {
+            features_closed: own.features_closed,
+            features_evicted: own.features_evicted,
+            features_late: own.features_late,
+            withheld: own.withheld,
+            ..*ledger
         }
     }
 
@@ -86,7 +177,8 @@ impl<'a> Reporter<'a> {
     /// Refreshes what the status says.
     pub(super) fn health(&self, now_us: u64, ledger: &Ledger) {
         let time = self.base(now_us);
-        self.session.health(Health { ledger: *ledger, time, unfit_records: self.unfit });
+        let ledger = self.whole(ledger);
+        self.session.health(Health { ledger, time, unfit_records: self.unfit, detail: self.detail });
     }
 
     /// Whether the report has no records.
@@ -123,9 +215,11 @@ impl<'a> Reporter<'a> {
         if self.encoder.records() == 0 {
             self.encoder.begin(self.base(closed_us));
         }
-        let health = Health { ledger: self.ledger, time: self.base(closed_us), unfit_records: self.unfit };
+        let ledger = self.whole(&self.ledger);
+        let (time, unfit_records) = (self.base(closed_us), self.unfit);
+        let health = Health { ledger, time, unfit_records, detail: self.detail };
         let records = self.encoder.records();
-        if let Ok(bytes) = self.encoder.finish(self.session.next(), closed_us, &self.ledger, last) {
+        if let Ok(bytes) = self.encoder.finish(self.session.next(), closed_us, &ledger, last) {
             if let Patience::Wait(quiet) = self.patience
                 && !self.session.wait_for_room(bytes.len(), quiet, self.stop)
             {
@@ -142,24 +236,36 @@ impl<'a> Reporter<'a> {
     }
 }
 
-impl Sink for Reporter<'_> {
-    fn record(&mut self, record: Record<'_>) {
+impl Reporter<'_> {
+    fn push(&mut self, emitted_us: u64, write: impl Fn(&mut Encoder) -> Result<(), Refused>) {
         if self.stuck {
             return;
         }
-        let emitted_us = record.emitted_us();
         if self.encoder.records() == 0 {
             self.encoder.begin(self.base(emitted_us));
         }
-        let mut result = self.encoder.push(record);
+        let mut result = write(&mut self.encoder);
         if result == Err(Refused::Full) {
             self.hand_on(self.latest_us, false);
             self.encoder.begin(self.base(emitted_us));
-            result = self.encoder.push(record);
+            result = write(&mut self.encoder);
         }
         match result {
             Ok(()) => self.latest_us = emitted_us,
             Err(_) => self.unfit += 1,
+        }
+    }
+}
+
+impl Sink for Reporter<'_> {
+    fn record(&mut self, record: Record<'_>) {
+        match (self.detail, record) {
+            (Detail::Flows, _) => self.push(record.emitted_us(), |encoder| encoder.push(record)),
+            (Detail::Features, Record::Flow(flow)) => self.fold(flow),
+            (Detail::Features, Record::App(_) | Record::Arp(_)) => {
+                self.advance(record.emitted_us());
+                self.folding.ledger.withheld = self.folding.ledger.withheld.saturating_add(1);
+            }
         }
     }
 }

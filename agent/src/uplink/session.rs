@@ -40,6 +40,8 @@ pub struct Settings {
     pub spool_bytes: usize,
     /// Makes the jitter.
     pub seed: u64,
+    /// What to send at first; commands change it.
+    pub detail: Detail,
 }
 
 /// What the status says besides custody. The sensor's side refreshes it.
@@ -51,6 +53,8 @@ pub struct Health {
     pub time: TimeBase,
     /// Records that the format could not carry.
     pub unfit_records: u64,
+    /// What is sent now.
+    pub detail: Detail,
 }
 
 /// Something a person may want to read.
@@ -76,6 +80,8 @@ struct Inner {
     client: Option<Client>,
     wanted: bool,
     health: Health,
+    /// What is to be sent.
+    detail: Detail,
     error: Option<String>,
     ever: bool,
 }
@@ -104,7 +110,8 @@ impl Session {
             machine,
             client: None,
             wanted: false,
-            health: Health::default(),
+            health: Health { detail: settings.detail, ..Health::default() },
+            detail: settings.detail,
             error: None,
             ever: false,
         };
@@ -176,6 +183,12 @@ impl Session {
     /// Refreshes what the status says.
     pub fn health(&self, health: Health) {
         self.shared.lock().health = health;
+    }
+
+    /// What is to be sent: as at the start, or as the latest command wants it.
+    #[must_use]
+    pub fn detail(&self) -> Detail {
+        self.shared.lock().detail
     }
 
     /// Where the reports are.
@@ -270,8 +283,8 @@ impl Shared {
             online,
             version: env!("CARGO_PKG_VERSION"),
             time: inner.health.time,
-            detail: Detail::Flows,
-            capabilities: capability::FLOWS,
+            detail: inner.health.detail,
+            capabilities: capability::FLOWS | capability::FEATURES,
             custody: Custody { unfit_records: inner.health.unfit_records, ..inner.machine.custody() },
             ledger: inner.health.ledger,
             blocks: heapless::Vec::new(),
@@ -402,7 +415,7 @@ impl Shared {
                 if ours(command.site, command.sensor)
                     && let Some(order) = inner.machine.command(now, utc_us(), &command)
                 {
-                    let (outcome, note) = carry_out(order);
+                    let (outcome, note) = carry_out(inner, order);
                     inner.machine.answer(now, command.id, outcome, note);
                 }
             }),
@@ -414,10 +427,12 @@ impl Shared {
 }
 
 /// What this agent can do of itself.
-fn carry_out(order: Order<'_>) -> (Outcome, &'static str) {
+fn carry_out(inner: &mut Inner, order: Order<'_>) -> (Outcome, &'static str) {
     match order {
-        Order::Detail(Detail::Flows) => (Outcome::Done, ""),
-        Order::Detail(Detail::Features) => (Outcome::Unsupported, "this agent sends flows only"),
+        Order::Detail(detail) => {
+            inner.detail = detail;
+            (Outcome::Done, "")
+        }
         Order::Block { .. } | Order::Unblock { .. } => (Outcome::Unsupported, "blocking is not on"),
         Order::Configure(_) => (Outcome::Unsupported, "this agent takes no remote configuration"),
     }

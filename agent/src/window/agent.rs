@@ -1,7 +1,9 @@
 //! The open windows of all profiles of a sensor that reports features instead of flows, in memory that is allocated once.
 //!
-//! Enters: final flow records and the traffic's clock. Leaves: feature records, each when its window closes: one width
-//! after its end, as on the collector. Flows of a closed window reopen nothing and are counted. Never allocates after start.
+//! Enters: final flow records and the traffic's clock. Leaves: feature records. A window closes one width after its end, as on
+//! the collector; flows of a closed window reopen nothing and are counted. Records leave [`AgentWindowsConfig::ahead_us`]
+//! before that, so that they are at the collector while the window is open there, whatever other sensors of the site say of
+//! the time; what is counted in the meantime leaves in a second record at the last moment. Never allocates after start.
 //!
 //! When room is short a record leaves early. Nothing is lost by that, because records add up: the collector merges what
 //! comes later. Which one leaves: without a free place for one more profile and window, the one that was not touched for the
@@ -27,12 +29,14 @@ pub struct AgentWindowsConfig {
     pub memory_bytes: usize,
     /// Seed of the hash that finds rows, drawn at random: keys come from traffic. Nothing that leaves depends on it.
     pub hash_seed: u64,
+    /// How long before a window closes its records leave, µs; at most a quarter of the width is used.
+    pub ahead_us: u64,
 }
 
 impl Default for AgentWindowsConfig {
-    /// One hour, 1 MiB: part of the contract of 8 MiB.
+    /// One hour, 1 MiB: part of the contract of 8 MiB. A minute ahead.
     fn default() -> Self {
-        Self { width_us: 3_600_000_000, memory_bytes: 1 << 20, hash_seed: 0 }
+        Self { width_us: 3_600_000_000, memory_bytes: 1 << 20, hash_seed: 0, ahead_us: 60_000_000 }
     }
 }
 
@@ -54,16 +58,19 @@ pub struct Leaver<'a> {
     pub features: View<'a>,
     /// Why now.
     pub why: Leaving,
+    /// When: traffic time, before the window closes.
+    pub at_us: u64,
 }
 
 /// See the head of the file.
 #[derive(Debug)]
 pub struct AgentWindows {
     width_us: u64,
+    ahead_us: u64,
     /// Latest traffic time.
     clock_us: u64,
-    /// No window closes before the clock is here.
-    next_close_us: u64,
+    /// No record leaves before the clock is here.
+    next_us: u64,
     /// Ordered by start, then profile.
     open: Vec<Open>,
     places: usize,
@@ -77,6 +84,8 @@ struct Open {
     profile: IpAddr,
     body: Body,
     touched: u64,
+    /// When it leaves.
+    leaves_us: u64,
 }
 
 impl AgentWindows {
@@ -90,8 +99,9 @@ impl AgentWindows {
         let (places, sizes) = divide(memory);
         Self {
             width_us: config.width_us.max(1),
+            ahead_us: config.ahead_us.min(config.width_us / 4),
             clock_us: 0,
-            next_close_us: u64::MAX,
+            next_us: u64::MAX,
             open: Vec::with_capacity(places),
             places,
             touch: 0,
@@ -148,27 +158,40 @@ impl AgentWindows {
             }
             // An empty pool has room for any flow, so this ends.
             let Some(largest) = self.largest() else { return };
-            self.leave(largest, Leaving::Evicted, ledger, &mut leave);
+            self.leave(largest, Leaving::Evicted, self.clock_us, ledger, &mut leave);
         }
     }
 
-    /// The traffic's clock is at `now_us` at least: windows that are over leave, oldest first.
+    /// The traffic's clock is at `now_us` at least: records of windows that are over leave, oldest first, then by profile.
     pub fn advance(&mut self, now_us: u64, ledger: &mut Ledger, mut leave: impl FnMut(Leaver<'_>)) {
         self.clock_us = self.clock_us.max(now_us);
-        while self.next_close_us <= self.clock_us {
-            self.leave(0, Leaving::Closed, ledger, &mut leave);
+        while self.next_us <= self.clock_us {
+            let next = self.open.iter().enumerate().min_by_key(|(_, open)| open.leaves_us);
+            let Some((at, at_us)) = next.map(|(at, open)| (at, open.leaves_us)) else { break };
+            self.leave(at, Leaving::Closed, at_us, ledger, &mut leave);
         }
     }
 
-    /// The traffic is over: everything leaves, oldest first, then by profile.
+    /// The traffic is over, or the clock was set and another time begins: everything leaves, oldest first, then by profile.
     pub fn finish(&mut self, ledger: &mut Ledger, mut leave: impl FnMut(Leaver<'_>)) {
         while !self.open.is_empty() {
-            self.leave(0, Leaving::Closed, ledger, &mut leave);
+            self.leave(0, Leaving::Closed, self.clock_us, ledger, &mut leave);
         }
+        self.clock_us = 0;
     }
 
     const fn closes_us(&self, start_us: u64) -> u64 {
         start_us.saturating_add(self.width_us).saturating_add(self.width_us)
+    }
+
+    /// When a record that is begun now leaves. The last moment is one before the window closes.
+    const fn leaves_us(&self, start_us: u64) -> u64 {
+        let last = match self.closes_us(start_us) {
+            u64::MAX => u64::MAX,
+            closes => closes - 1,
+        };
+        let ahead = last.saturating_sub(self.ahead_us);
+        if self.clock_us < ahead { ahead } else { last }
     }
 
     /// Position of the record, which is made if there is none.
@@ -186,12 +209,13 @@ impl AgentWindows {
         if self.open.len() >= self.places {
             let oldest = self.open.iter().enumerate().min_by_key(|(_, open)| open.touched);
             if let Some(at) = oldest.map(|(at, _)| at) {
-                self.leave(at, Leaving::Evicted, ledger, leave);
+                self.leave(at, Leaving::Evicted, self.clock_us, ledger, leave);
             }
         }
         let at = find(&self.open).unwrap_or_else(|at| at);
-        self.open.insert(at, Open { profile, body: Body::new(start_us), touched: 0 });
-        self.next_close_us = self.next_close_us.min(self.closes_us(start_us));
+        let leaves_us = self.leaves_us(start_us);
+        self.open.insert(at, Open { profile, body: Body::new(start_us), touched: 0, leaves_us });
+        self.next_us = self.next_us.min(leaves_us);
         at
     }
 
@@ -203,20 +227,26 @@ impl AgentWindows {
         self.open.iter().enumerate().max_by_key(|(_, open)| standing(open)).map(|(at, _)| at)
     }
 
-    fn leave(&mut self, at: usize, why: Leaving, ledger: &mut Ledger, leave: &mut impl FnMut(Leaver<'_>)) {
+    fn leave(
+        &mut self,
+        at: usize,
+        why: Leaving,
+        at_us: u64,
+        ledger: &mut Ledger,
+        leave: &mut impl FnMut(Leaver<'_>),
+    ) {
         if at >= self.open.len() {
             return;
         }
         let mut open = self.open.remove(at);
-        leave(Leaver { profile: open.profile, features: View::new(&open.body, &self.pool), why });
+        leave(Leaver { profile: open.profile, features: View::new(&open.body, &self.pool), why, at_us });
         open.body.release(&mut self.pool);
         let counter = match why {
             Leaving::Closed => &mut ledger.features_closed,
             Leaving::Evicted => &mut ledger.features_evicted,
         };
         *counter = counter.saturating_add(1);
-        self.next_close_us =
-            self.open.first().map_or(u64::MAX, |first| self.closes_us(first.body.start_us()));
+        self.next_us = self.open.iter().map(|open| open.leaves_us).min().unwrap_or(u64::MAX);
     }
 }
 

@@ -79,7 +79,7 @@ fn at(host: u8, peer: u16, port: u16, start_us: u64) -> FlowRecord {
 
 #[test]
 fn a_window_closes_one_width_after_its_end_and_late_flows_are_counted() {
-    let mut windows = AgentWindows::new(&AgentWindowsConfig::default());
+    let mut windows = AgentWindows::new(&AgentWindowsConfig { ahead_us: 0, ..AgentWindowsConfig::default() });
     let mut ledger = Ledger::default();
     let mut collected = Collected::default();
     let mut fold = |windows: &mut AgentWindows, flow: &FlowRecord| {
@@ -91,7 +91,7 @@ fn a_window_closes_one_width_after_its_end_and_late_flows_are_counted() {
     assert_eq!(fold(&mut windows, &at(1, 1, 1, DAY + HOUR)), 0);
     // A late flow still finds its window until the clock is one width after its end.
     let mut late = at(1, 2, 2, DAY + 30);
-    late.emitted_us = DAY + 2 * HOUR - 1;
+    late.emitted_us = DAY + 2 * HOUR - 2;
     assert_eq!(fold(&mut windows, &late), 0);
     late.emitted_us = DAY + 2 * HOUR;
     assert_eq!(fold(&mut windows, &late), 2, "both profiles of the first window");
@@ -113,6 +113,34 @@ fn a_window_closes_one_width_after_its_end_and_late_flows_are_counted() {
         ]
     );
     assert_eq!(collected.merged[&(host(1), DAY)].view().traffic().flows, 2);
+}
+
+/// Records leave while the window is open at the collector, and none of its flows is missing in them.
+#[test]
+fn records_leave_before_their_window_closes_and_what_comes_then_follows() {
+    const AHEAD: u64 = 60_000_000;
+    let mut windows = AgentWindows::new(&AgentWindowsConfig::default());
+    let mut ledger = Ledger::default();
+    let mut collected = Collected::default();
+    let mut times = Vec::new();
+    let closes = DAY + 2 * HOUR;
+    let mut fold = |emitted_us: u64, peer: u16| {
+        let mut one = at(1, peer, 1, DAY + 10);
+        one.emitted_us = emitted_us;
+        windows.fold(Role::Client, &one, &mut ledger, |leaver| {
+            times.push(leaver.at_us);
+            collected.take(leaver);
+        });
+        times.clone()
+    };
+    assert!(fold(DAY + 20, 1).is_empty());
+    assert!(fold(closes - AHEAD - 2, 2).is_empty());
+    assert_eq!(fold(closes - AHEAD - 1, 3), [closes - AHEAD - 1], "the first two");
+    assert_eq!(fold(closes - 2, 4), [closes - AHEAD - 1], "the other two wait");
+    assert_eq!(fold(closes, 5), [closes - AHEAD - 1, closes - 1], "the last one is late");
+    let host = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    assert_eq!(collected.merged[&(host, DAY)].view().traffic().flows, 4);
+    assert_eq!((ledger.features_closed, ledger.features_late), (2, 1));
 }
 
 #[test]

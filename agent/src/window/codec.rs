@@ -14,7 +14,7 @@ use super::rows::Row;
 use super::sketch::{HEAVY, Narrow, SUBS, Wide};
 use super::starts::{Bin, STARTS, Starts};
 use super::view::View;
-use super::{Class, Features, Table};
+use super::{Class, Features, Role, Table};
 
 /// Pairs in one part.
 const CHUNK: usize = 64;
@@ -25,7 +25,7 @@ const CHUNK: usize = 64;
 pub struct Part<'a>(pub(super) Piece<'a>);
 
 /// The same, owned: what was decoded.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PartBuf(Owned);
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -40,7 +40,7 @@ pub(super) enum Piece<'a> {
 }
 
 /// Field by field what [`Piece`] is.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "short-lived, and a box needs an allocator on the way in")]
 enum Owned {
     Stats(Class, Stats, Shape, u8, heapless::Vec<Bin, STARTS>),
@@ -62,6 +62,25 @@ impl Part<'_> {
 }
 
 impl PartBuf {
+    /// Which end of its flows the profile is.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        let (Owned::Stats(class, ..)
+        | Owned::Pairs(class, ..)
+        | Owned::Wide(class, ..)
+        | Owned::Narrow(class, ..)) = &self.0;
+        class.role
+    }
+
+    /// What is counted without regard to keys, with times in µs after the window's start; only one part of a class has it.
+    #[must_use]
+    pub const fn stats(&self) -> Option<&Stats> {
+        match &self.0 {
+            Owned::Stats(_, stats, ..) => Some(stats),
+            Owned::Pairs(..) | Owned::Wide(..) | Owned::Narrow(..) => None,
+        }
+    }
+
     /// Lends it as a part.
     pub fn with<T>(&self, f: impl FnOnce(&Part<'_>) -> T) -> T {
         match &self.0 {

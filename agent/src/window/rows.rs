@@ -14,7 +14,7 @@ use super::{DST_PAIRS, Traffic};
 use crate::flow::hash::KeyedHash;
 
 /// Traffic of one (port, peer) pair.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Row {
     pub(super) port: u16,
     pub(super) peer: IpAddr,

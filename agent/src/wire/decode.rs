@@ -6,9 +6,12 @@
 use super::codec::Reader;
 use super::dict::Known;
 use super::flow::{self, tag};
+use super::folded::{self, Folded};
 use super::{Error, Head, Kind, MAX_REPORT, Malformed, TimeBase, open};
 use crate::app::record::AppRecord;
 use crate::record::{ArpRecord, FlowRecord, Record};
+use crate::window::PartBuf;
+use alloc::boxed::Box;
 
 /// A report whose head has been read.
 #[derive(Clone, Debug)]
@@ -68,16 +71,30 @@ pub enum Decoded<'a> {
     App(AppRecord<&'a str>),
     /// An ARP packet.
     Arp(ArpRecord),
+    /// A part of a feature record.
+    Folded(Box<Folded<PartBuf>>),
 }
 
 impl Decoded<'_> {
-    /// The same as it left the sensor.
+    /// The same as it left the sensor; `None` for what the sensor has folded.
     #[must_use]
-    pub fn as_record(&self) -> Record<'_> {
+    pub fn as_record(&self) -> Option<Record<'_>> {
         match self {
-            Self::Flow(f) => Record::Flow(f),
-            Self::App(a) => Record::App(a),
-            Self::Arp(a) => Record::Arp(a),
+            Self::Flow(f) => Some(Record::Flow(f)),
+            Self::App(a) => Some(Record::App(a)),
+            Self::Arp(a) => Some(Record::Arp(a)),
+            Self::Folded(_) => None,
+        }
+    }
+
+    /// When it left the sensor.
+    #[must_use]
+    pub fn emitted_us(&self) -> u64 {
+        match self {
+            Self::Flow(f) => f.emitted_us,
+            Self::App(a) => a.emitted_us,
+            Self::Arp(a) => a.ts_us,
+            Self::Folded(f) => f.emitted_us,
         }
     }
 }
@@ -100,9 +117,10 @@ impl<'a> Records<'a> {
             tag::FLOW => Decoded::Flow(flow::read_flow(r, known, before_us)?),
             tag::APP => Decoded::App(flow::read_app(r, known, before_us)?),
             tag::ARP => Decoded::Arp(flow::read_arp(r, known, before_us)?),
+            tag::FOLDED => Decoded::Folded(Box::new(folded::read(r, known, before_us)?)),
             _ => return Err(Malformed::Code),
         };
-        self.before_us = record.as_record().emitted_us();
+        self.before_us = record.emitted_us();
         if self.time.offset() != 0 {
             let utc = |t: &mut u64| self.time.utc(*t).map(|utc| *t = utc).ok_or(Malformed::Time);
             match &mut record {
@@ -115,6 +133,8 @@ impl<'a> Records<'a> {
                     utc(&mut a.ts_us)?;
                 }
                 Decoded::Arp(a) => utc(&mut a.ts_us)?,
+                // Its window is one of UTC already.
+                Decoded::Folded(f) => utc(&mut f.emitted_us)?,
             }
         }
         Ok(record)

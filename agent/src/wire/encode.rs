@@ -9,11 +9,13 @@ use core::fmt;
 use super::codec::Writer;
 use super::dict::Dicts;
 use super::flow::{self, No};
+use super::folded::{self, Folded};
 use super::head::{Detail, Head, MAX_HEAD, TimeBase};
 use super::topic::is_name;
 use super::{Boot, MAX_REPORT, MIN_REPORT, Unfit};
 use crate::ledger::Ledger;
 use crate::record::Record;
+use crate::window::Part;
 
 /// What every report of a run has in common.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,18 +110,37 @@ impl Encoder {
     /// # Errors
     /// It was not taken, and the report is as it was.
     pub fn push(&mut self, record: Record<'_>) -> Result<(), Refused> {
+        self.add(record.emitted_us(), |w, dicts, before_us| match record {
+            Record::Flow(f) => flow::write_flow(w, dicts, before_us, f),
+            Record::App(a) => flow::write_app(w, dicts, before_us, a),
+            Record::Arp(a) => flow::write_arp(w, dicts, before_us, a),
+        })
+    }
+
+    /// Adds a part of a feature record.
+    ///
+    /// # Errors
+    /// As [`Encoder::push`].
+    pub fn push_folded(&mut self, folded: &Folded<Part<'_>>) -> Result<(), Refused> {
+        self.add(folded.emitted_us, |w, dicts, before_us| folded::write(w, dicts, before_us, folded))
+    }
+
+    /// What kind of records the report at hand has.
+    pub fn set_detail(&mut self, detail: Detail) {
+        self.detail = detail;
+    }
+
+    fn add(
+        &mut self,
+        emitted_us: u64,
+        write: impl FnOnce(&mut Writer<'_>, &mut Dicts, u64) -> Result<(), No>,
+    ) -> Result<(), Refused> {
         let mark = self.dicts.mark();
         let mut w = Writer::new(&mut self.buf, self.at);
-        let (dicts, before_us) = (&mut self.dicts, self.before_us);
-        let result = match record {
-            Record::Flow(f) => flow::write_flow(&mut w, dicts, before_us, f),
-            Record::App(a) => flow::write_app(&mut w, dicts, before_us, a),
-            Record::Arp(a) => flow::write_arp(&mut w, dicts, before_us, a),
-        };
-        match result {
+        match write(&mut w, &mut self.dicts, self.before_us) {
             Ok(()) => {
                 self.at = w.at();
-                self.before_us = record.emitted_us();
+                self.before_us = emitted_us;
                 self.records += 1;
                 Ok(())
             }

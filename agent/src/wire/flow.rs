@@ -15,6 +15,7 @@ pub(super) mod tag {
     pub(in super::super) const FLOW: u8 = 1;
     pub(in super::super) const APP: u8 = 2;
     pub(in super::super) const ARP: u8 = 3;
+    pub(in super::super) const FOLDED: u8 = 4;
 }
 
 /// Bits of a flow record.
@@ -66,7 +67,7 @@ const STATES: [ConnState; 15] = [
 ];
 
 /// Difference of two times; exact for any two.
-fn since(later: u64, earlier: u64) -> i64 {
+pub(super) fn since(later: u64, earlier: u64) -> i64 {
     later.wrapping_sub(earlier).cast_signed()
 }
 
@@ -75,7 +76,7 @@ fn before(later: u64, difference: i64) -> u64 {
     later.wrapping_sub(difference.cast_unsigned())
 }
 
-fn after(earlier: u64, difference: i64) -> u64 {
+pub(super) fn after(earlier: u64, difference: i64) -> u64 {
     earlier.wrapping_add(difference.cast_unsigned())
 }
 

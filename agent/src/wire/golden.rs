@@ -10,6 +10,7 @@ use crate::app::record::{Answer as DnsAnswer, AnswerData, App, AppRecord, Dns};
 use crate::ledger::{COUNTERS, Ledger};
 use crate::packet::Drop;
 use crate::record::*;
+use crate::window::{Features, Role};
 
 /// A ledger in which only the `n`th counter is not zero, as the format has it: its lists may become longer without a new
 /// version, so their lengths are ours.
@@ -38,6 +39,27 @@ fn tuple() -> FiveTuple {
         resp_addr: "2001:db8::53".parse().unwrap(),
         resp_port: 53,
         proto: 17,
+    }
+}
+
+fn flow_record() -> FlowRecord {
+    FlowRecord {
+        uid: Uid(1),
+        kind: FlowKind::Final,
+        tuple: tuple(),
+        start_us: 0,
+        duration_us: 0,
+        emitted_us: 0,
+        orig: Counters::default(),
+        resp: Counters::default(),
+        state: ConnState::S0,
+        history: History::new(),
+        service: Service::UNKNOWN,
+        missed_bytes: 0,
+        orig_mac: None,
+        resp_mac: None,
+        vlan: None,
+        parent: None,
     }
 }
 
@@ -164,10 +186,73 @@ fn report() {
     let written = encoder.finish(5, 61_000_000, &ledger, true).unwrap();
     assert_eq!(written, expected, "format version {VERSION}");
     let read: Vec<_> = Report::open(&expected).unwrap().records().collect::<Result<_, _>>().unwrap();
-    let times: Vec<u64> = read.iter().map(|r| r.as_record().emitted_us()).collect();
+    let times: Vec<u64> = read.iter().map(Decoded::emitted_us).collect();
     assert_eq!(times, [1_000_530, 61_000_530, 61_000_530, 61_000_529], "format version {VERSION}");
     let Decoded::App(app) = &read[0] else { panic!("{:?}", read[0]) };
     assert_eq!((&app.body, app.uid), (&dns.body, dns.uid), "format version {VERSION}");
+}
+
+#[test]
+fn a_part_of_a_feature_record() {
+    let options = Options {
+        site: "home",
+        sensor: "r1",
+        boot: Boot([0xb0, 1, 2, 3, 4, 5, 6, 7]),
+        detail: Detail::Features,
+        max_bytes: MIN_REPORT,
+        hash_seed: 1,
+    };
+    let flow = FlowRecord {
+        tuple: FiveTuple {
+            orig_port: 40_000,
+            resp_addr: [192, 0, 2, 1].into(),
+            resp_port: 443,
+            proto: 6,
+            ..tuple()
+        },
+        state: ConnState::Sf,
+        start_us: 1_000_500,
+        orig: Counters { pkts: 5, ip_bytes: 460, payload_bytes: 200 },
+        resp: Counters { pkts: 4, ip_bytes: 460, payload_bytes: 300 },
+        ..flow_record()
+    };
+    let mut features = Features::new(1_000_000);
+    features.fold(Role::Client, &flow);
+    let time = TimeBase { sensor_us: 1_000_000, utc_us: 1_000_500, clock: Clock::Set };
+    let mut encoder = Encoder::new(&options, time).unwrap();
+    let mut parts = 0;
+    features
+        .view()
+        .parts(|part| {
+            parts += 1;
+            let folded = Folded {
+                emitted_us: 2_000_000,
+                profile: tuple().orig_addr,
+                start_us: 1_000_000,
+                width_us: 3_600_000_000,
+                part,
+            };
+            // The second one: pairs by destination port.
+            if parts == 2 { encoder.push_folded(&folded) } else { Ok(()) }
+        })
+        .unwrap();
+    let expected = bytes(
+        &"01 01 04 686f6d65 02 7231
+         b001020304050607 01
+         c0843d b4883d 01 00 01 00           ; both clocks, set, closed at the beginning, features
+         LEDGER
+         01                                  ; one record
+         04 80897a 00 00 0a000002            ; emitted 1000000 later, address 0 = 10.0.0.2
+         c0843d 80c8ceb40d                   ; window from 1000000, 3600000000 wide
+         01 00 00 01                         ; pairs of TCP, established, client; by destination port; one
+         bb03 00 c0000201 01 05 04 c801 ac02"
+            .replace("LEDGER", &ledger_text(0, "00", &[])),
+    );
+    let written = encoder.finish(1, 1_000_000, &Ledger::default(), false).unwrap();
+    assert_eq!(written, expected, "format version {VERSION}");
+    let read: Vec<_> = Report::open(&expected).unwrap().records().collect::<Result<_, _>>().unwrap();
+    let [Decoded::Folded(part)] = &*read else { panic!("{read:?}") };
+    assert_eq!((part.emitted_us, part.start_us, part.part.role()), (2_000_500, 1_000_000, Role::Client));
 }
 
 #[test]

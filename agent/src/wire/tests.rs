@@ -44,6 +44,29 @@ fn push(encoder: &mut Encoder, record: &Owned) -> Result<(), Refused> {
     }
 }
 
+fn flow_of(peer: IpAddr, from: u16, to: u16) -> FlowRecord {
+    let orig_addr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    let one = Counters { pkts: 1, ip_bytes: 60, payload_bytes: 20 };
+    FlowRecord {
+        uid: Uid(1),
+        kind: FlowKind::Final,
+        tuple: FiveTuple { orig_addr, orig_port: from, resp_addr: peer, resp_port: to, proto: 6 },
+        start_us: 0,
+        duration_us: 5,
+        emitted_us: 0,
+        orig: one,
+        resp: one,
+        state: if from.is_multiple_of(2) { ConnState::Sf } else { ConnState::S0 },
+        history: History::new(),
+        service: Service::UNKNOWN,
+        missed_bytes: 0,
+        orig_mac: None,
+        resp_mac: None,
+        vlan: None,
+        parent: None,
+    }
+}
+
 fn same(record: &Owned, decoded: &Decoded<'_>) -> bool {
     match (record, decoded) {
         (Owned::Flow(a), Decoded::Flow(b)) => a == b,
@@ -596,6 +619,62 @@ fn topics_and_names() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// Parts of feature records, sketches included, come back over as many reports as it takes; cut or damaged they do no harm.
+    #[test]
+    fn any_parts_come_back(flows in vec((addr(), any::<u16>(), any::<u16>(), 0u8..4), 1..700), at in 0usize..30_000, damage in any::<u8>()) {
+        use crate::window::{Features, Role};
+        let mut features = Features::new(0);
+        for (n, (peer, from, to, pick)) in flows.iter().enumerate() {
+            let mut one = flow_of(*peer, *from, *to);
+            one.tuple.proto = [6, 17, 1, 47][usize::from(*pick)];
+            one.start_us = n as u64 * 1000;
+            features.fold(if n % 3 == 0 { Role::Server } else { Role::Client }, &one);
+        }
+        let time = TimeBase { sensor_us: 5, utc_us: 5, clock: Clock::File };
+        let mut encoder = Encoder::new(&options(MIN_REPORT), time).unwrap();
+        encoder.set_detail(Detail::Features);
+        let mut reports: Vec<Vec<u8>> = Vec::new();
+        let profile = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+        let sent: Result<(), Refused> = features.view().parts(|part| {
+            let folded = Folded { emitted_us: 9, profile, start_us: 0, width_us: 7, part };
+            if encoder.push_folded(&folded).is_ok() {
+                return Ok(());
+            }
+            let bytes = encoder.finish(reports.len() as u64 + 1, 9, &Ledger::default(), false).unwrap().to_vec();
+            assert!(bytes.len() <= MIN_REPORT);
+            reports.push(bytes);
+            encoder.begin(time);
+            encoder.push_folded(&folded)
+        });
+        prop_assert_eq!(sent, Ok(()));
+        reports.push(encoder.finish(reports.len() as u64 + 1, 9, &Ledger::default(), true).unwrap().to_vec());
+        let mut arrived = Features::new(0);
+        for bytes in &reports {
+            for record in Report::open(bytes).unwrap().records() {
+                let Ok(Decoded::Folded(folded)) = record else { panic!("{record:?}") };
+                prop_assert_eq!((folded.profile, folded.emitted_us, folded.width_us), (profile, 9, 7));
+                folded.part.with(|part| arrived.add(part));
+            }
+        }
+        prop_assert!(arrived == features);
+        let mut bytes = reports.swap_remove(at % reports.len());
+        let place = at % bytes.len();
+        for cut in [&bytes[..place], &[]] {
+            let read = Report::open(cut).map(|report| report.check());
+            prop_assert!(!matches!(read, Ok(Ok(()))));
+        }
+        bytes[place] ^= damage;
+        if let Ok(report) = Report::open(&bytes) {
+            for record in report.records().flatten() {
+                if let Decoded::Folded(folded) = record {
+                    folded.part.with(|part| Features::new(0).add(part));
+                }
+            }
+        }
+    }
+
     #[test]
     fn stored_comes_back(up_to in 0u64..1000, steps in vec((1u64..50, 0u64..50), 0..=stored::MAX_RANGES), all in any::<bool>()) {
         let mut missing = heapless::Vec::new();

@@ -24,6 +24,11 @@ impl Grid {
         u64::try_from(index).unwrap_or(0).saturating_mul(self.width_us)
     }
 
+    /// Whether what starts at `start_us` and is `width_us` wide is one of these windows.
+    pub fn is_window(self, start_us: u64, width_us: u64) -> bool {
+        width_us == self.width_us && self.start_us(self.index(start_us)) == start_us
+    }
+
     /// Its end, exclusive.
     pub fn end_us(self, index: i64) -> u64 {
         self.start_us(index).saturating_add(self.width_us)

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use slips_agent::record::{AppRecord, ArpRecord, FlowRecord};
+use slips_agent::window::PartBuf;
+use slips_agent::wire::Folded;
 
 use super::site::Update;
 use crate::evidence::blocking::Shield;
@@ -61,6 +63,8 @@ pub enum Job {
     Arp(Arc<ArpRecord>),
     /// What the source says itself.
     Note(Arc<Note>),
+    /// What the source has folded itself.
+    Folded(Box<Folded<PartBuf>>),
 }
 
 /// A change of the site at its place in the stream: it takes effect after record `seq`.

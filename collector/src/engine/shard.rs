@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use slips_agent::record::{App, AppRecord, ArpRecord, FlowKind, FlowRecord, proto};
+use slips_agent::window::PartBuf;
+use slips_agent::wire::Folded;
 
 use super::grid::Grid;
 use super::hooks::{Hooks, Out, Said, count, found};
@@ -201,6 +203,7 @@ impl Shard {
             Job::App(app) => self.app(&item, order, app),
             Job::Arp(arp) => self.arp(&item, order, arp),
             Job::Note(note) => self.note(&item, order, note),
+            Job::Folded(folded) => self.folded(&item, order, folded),
         }
     }
 
@@ -279,6 +282,34 @@ impl Shard {
         (subject.ts_us, subject.flow, subject.late) = (note.ts_us, note.uid, place.late);
         let whom = Whom::All(Hook::Note);
         self.hear(place.at, subject, whom, &mut |module, ctx| module.note(note, ctx));
+    }
+
+    /// A part of a record that the sensor has folded. Modules hear nothing of it until the window closes.
+    fn folded(&mut self, item: &Item, order: Order, folded: &Folded<PartBuf>) {
+        let index = self.grid.index(folded.start_us);
+        // Of another width, or of another grid, it cannot be added to any window of ours.
+        if !self.grid.is_window(folded.start_us, folded.width_us) {
+            count(&mut self.tally.losses, "features_of_another_width");
+            return;
+        }
+        if self.now_us >= self.grid.closes_us(index) {
+            count(&mut self.tally.losses, "late_features");
+            return;
+        }
+        let at = |offset_us: u64| folded.start_us.saturating_add(offset_us);
+        let (first_us, end_us) = folded
+            .part
+            .stats()
+            .map_or((folded.start_us, folded.start_us), |stats| (at(stats.first_us), at(stats.end_us)));
+        let Some(place) = self.place(item, order, first_us) else { return };
+        let Some(slot) = self.slots.get_mut(&item.profile) else { return };
+        let profile = &mut slot.profile;
+        profile.first_seen_us = profile.first_seen_us.min(first_us);
+        profile.last_seen_us = profile.last_seen_us.max(end_us);
+        match slot.open(place.at.window).filter(|open| open.window.index == index) {
+            Some(open) => folded.part.with(|part| open.window.features.add(part)),
+            None => count(&mut self.tally.losses, "late_features"),
+        }
     }
 
     /// Profile and window of a record: its own window while that is open, else the present one.

@@ -16,6 +16,8 @@ pub mod journal;
 mod link;
 mod serve;
 mod sites;
+mod tell;
 
 pub use serve::{Failure, Fleet, Job, Outcome};
 pub use sites::SiteOutcome;
+pub use tell::{Reply, tell};

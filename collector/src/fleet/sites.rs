@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use slips_agent::ledger::Ledger;
 use slips_agent::wire::topic::partition;
-use slips_agent::wire::{Boot, Clock, Report};
+use slips_agent::wire::{Boot, Clock, Detail, Report};
 
 use super::desk::MAX_RUNS;
 use crate::config::Config;
@@ -142,6 +142,8 @@ struct Counters {
     runs: Vec<(Boot, Ledger)>,
     /// Those of earlier ones.
     before: InputTotals,
+    /// What it sends now.
+    detail: Detail,
 }
 
 struct Site {
@@ -154,6 +156,11 @@ struct Site {
 }
 
 impl Site {
+    /// Whether the sensor sends what it did not send before, and is to be spoken of.
+    fn changes(&self, sensor: &Arc<str>, detail: Detail) -> bool {
+        self.sensors.get(sensor).map(|counters| counters.detail).unwrap_or_default() != detail
+    }
+
     fn take(&mut self, sensor: &Arc<str>, report: &Report<'_>) {
         let head = &report.head;
         for record in report.records() {
@@ -162,12 +169,13 @@ impl Site {
                 self.rejected += 1;
                 break;
             };
-            self.engine.take(record.as_record().into());
+            self.engine.take(record.into());
         }
         if let (true, Some(now_us)) = (head.time.clock == Clock::Set, head.time.utc(head.closed_us)) {
             self.engine.idle(now_us);
         }
         let counters = self.sensors.entry(Arc::clone(sensor)).or_default();
+        counters.detail = head.detail;
         match counters.runs.iter_mut().find(|(boot, _)| *boot == head.boot) {
             Some((_, ledger)) => *ledger = head.ledger,
             None => {
@@ -181,9 +189,13 @@ impl Site {
         self.dirty = true;
     }
 
-    fn totals(&self) -> InputTotals {
+    fn totals(&self, modules: &Modules) -> InputTotals {
         let mut totals = InputTotals::default();
-        for counters in self.sensors.values() {
+        for (name, counters) in &self.sensors {
+            if counters.detail == Detail::Features {
+                totals.folding.insert(name.to_string());
+                totals.resting.extend(modules.resting().map(str::to_owned));
+            }
             totals.add(&counters.before);
             for (_, ledger) in &counters.runs {
                 totals.add(&InputTotals::of(ledger));
@@ -214,8 +226,8 @@ impl Worker {
         loop {
             match work.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(Work::Report { site, sensor, bytes }) => {
-                    if let (Some(site), Ok(report)) = (self.site(&site), Report::open(&bytes)) {
-                        site.take(&sensor, &report);
+                    if let Ok(report) = Report::open(&bytes) {
+                        self.report(&site, &sensor, &report);
                     }
                 }
                 Ok(Work::Losses { site, lost, rejected }) => {
@@ -232,6 +244,24 @@ impl Worker {
                 self.refresh();
                 due = Instant::now() + every;
             }
+        }
+    }
+
+    fn report(&mut self, name: &Arc<str>, sensor: &Arc<str>, report: &Report<'_>) {
+        let Some(site) = self.site(name) else { return };
+        let changes = site.changes(sensor, report.head.detail);
+        site.take(sensor, report);
+        if changes {
+            (self.notify)(&match report.head.detail {
+                Detail::Flows => format!("{name}/{sensor} sends flows again: all modules see them"),
+                Detail::Features => {
+                    let resting: Vec<&str> = self.modules.resting().collect();
+                    format!(
+                        "{name}/{sensor} sends window features only; resting for it: {}",
+                        resting.join(", ")
+                    )
+                }
+            });
         }
     }
 
@@ -268,7 +298,7 @@ impl Worker {
             if !std::mem::take(&mut site.dirty) {
                 continue;
             }
-            site.folder.input(site.totals());
+            site.folder.input(site.totals(&self.modules));
             let trouble = match site.engine.report() {
                 Ok(_) => site.engine.trouble().map(|error| error.to_string()),
                 Err(error) => Some(error.to_string()),
@@ -284,7 +314,7 @@ impl Worker {
         for (name, site) in self.sites {
             let outcome = match site {
                 Some(site) => {
-                    site.folder.input(site.totals());
+                    site.folder.input(site.totals(&self.modules));
                     let folder = site.folder.dir().to_owned();
                     let result = match site.engine.finish() {
                         Ok((summary, None)) => Ok(summary),

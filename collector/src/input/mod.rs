@@ -35,6 +35,8 @@ pub use faults::{Fault, Faults};
 pub use note::{Note, NoteBody};
 pub use open::{Format, Wish, open};
 use slips_agent::record::{AppRecord, ArpRecord, FlowRecord, Uid};
+use slips_agent::window::PartBuf;
+use slips_agent::wire::{Decoded, Folded};
 pub use stream::Stream;
 
 use crate::output::InputTotals;
@@ -53,6 +55,8 @@ pub enum Record {
     Arp(Box<ArpRecord>),
     /// What the source itself says: findings, side logs, labels.
     Note(Box<Note>),
+    /// A part of a feature record that the sensor has folded itself.
+    Folded(Box<Folded<PartBuf>>),
 }
 
 impl Record {
@@ -64,6 +68,7 @@ impl Record {
             Self::App(a) => a.emitted_us,
             Self::Arp(a) => a.ts_us,
             Self::Note(n) => n.ts_us,
+            Self::Folded(f) => f.emitted_us,
         }
     }
 }
@@ -74,6 +79,17 @@ impl From<slips_agent::record::Record<'_>> for Record {
             slips_agent::record::Record::Flow(f) => Self::Flow(Box::new(f.clone())),
             slips_agent::record::Record::App(a) => Self::App(Box::new(a.map(&mut |s: &&str| Text::from(*s)))),
             slips_agent::record::Record::Arp(a) => Self::Arp(Box::new(*a)),
+        }
+    }
+}
+
+impl From<Decoded<'_>> for Record {
+    fn from(record: Decoded<'_>) -> Self {
+        match record {
+            Decoded::Flow(f) => Self::Flow(Box::new(f)),
+            Decoded::App(a) => Self::App(Box::new(a.map(&mut |s: &&str| Text::from(*s)))),
+            Decoded::Arp(a) => Self::Arp(Box::new(a)),
+            Decoded::Folded(f) => Self::Folded(f),
         }
     }
 }

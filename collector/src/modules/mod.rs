@@ -171,6 +171,12 @@ impl Modules {
     pub fn iter(&self) -> impl Iterator<Item = (&'static About, &dyn Module)> {
         self.0.iter().map(|(about, module)| (*about, &**module))
     }
+
+    /// Names of those that rest for a sensor which sends window features only: they look at single records.
+    pub fn resting(&self) -> impl Iterator<Item = &'static str> {
+        let needs = |hook: &Hook| !matches!(hook, Hook::WindowClosed | Hook::ProfileCreated);
+        self.0.iter().filter(move |(about, _)| about.hears.iter().any(needs)).map(|(about, _)| about.name)
+    }
 }
 
 impl std::fmt::Debug for Modules {

@@ -1,6 +1,6 @@
 //! `summary.json`: what was read, what was lost and why, what was found, what it cost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use slips_agent::ledger::Ledger;
@@ -17,6 +17,10 @@ pub struct InputTotals {
     pub bad_records: u64,
     /// What was lost, by reason; only reasons that happened.
     pub losses: Losses,
+    /// Sensors that send window features only.
+    pub folding: BTreeSet<String>,
+    /// Modules that see nothing of them.
+    pub resting: BTreeSet<String>,
 }
 
 /// Losses by reason.
@@ -47,6 +51,7 @@ impl InputTotals {
             bytes: ledger.bytes,
             bad_records: ledger.not_understood_total(),
             losses,
+            ..Self::default()
         }
     }
 
@@ -59,6 +64,8 @@ impl InputTotals {
             let sum = self.losses.entry(name.clone()).or_default();
             *sum = sum.saturating_add(*count);
         }
+        self.folding.extend(other.folding.iter().cloned());
+        self.resting.extend(other.resting.iter().cloned());
     }
 }
 
@@ -71,6 +78,8 @@ pub struct Counts {
     pub app_records: u64,
     /// ARP packets.
     pub arp: u64,
+    /// Parts of feature records that sensors have folded: one a class of flows of a profile in a window, at least.
+    pub features: u64,
     /// Profiles.
     pub profiles: u64,
     /// Windows of all profiles.
@@ -96,6 +105,15 @@ pub struct Summary {
     pub app_records: u64,
     /// ARP packets.
     pub arp: u64,
+    /// Parts of window features that sensors have folded themselves; left out when there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub features: u64,
+    /// Sensors that send these and no flows (detail level `features`).
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub sensors_without_flows: BTreeSet<String>,
+    /// Modules that rest for them: they need flows.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub modules_resting: BTreeSet<String>,
     /// Records that could not be read.
     pub bad_records: u64,
     /// What was lost, by reason.
@@ -122,6 +140,11 @@ pub struct Summary {
     pub cpu_s: f64,
     /// Largest resident memory of the whole program.
     pub peak_rss_bytes: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Processor time in seconds and largest resident memory in bytes of this process.

@@ -1,9 +1,12 @@
 //! The flags of `slips`, and what they ask for.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use argh::FromArgs;
 use slips_agent::uplink::broker::Broker;
+use slips_agent::wire::topic::is_name;
+use slips_agent::wire::{Detail, Order};
 
 use super::Failure;
 use crate::config::{Config, keys};
@@ -43,6 +46,7 @@ pub(super) const FLAGS: &[&str] = &[
     "-g",
     "--follow",
     "serve",
+    "sensor",
     "--broker",
     "--insecure",
     "--patience",
@@ -114,6 +118,85 @@ pub(super) struct Args {
 #[argh(subcommand)]
 enum Command {
     Serve(Serve),
+    Sensor(Sensor),
+}
+
+/// Asks one sensor for its status, or to do something: slips sensor home/router status | detail flows|features | block ADDRESS SECONDS | unblock ADDRESS
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "sensor")]
+struct Sensor {
+    /// where the sensor reports to: mqtt://[user:password@]host[:port]; default mqtt://localhost:1883
+    #[argh(option)]
+    broker: Option<String>,
+    /// allow an unencrypted connection to a broker on another machine
+    #[argh(switch)]
+    insecure: bool,
+    /// which sensor: SITE/SENSOR
+    #[argh(positional)]
+    who: String,
+    /// status; detail flows|features; block ADDRESS SECONDS; unblock ADDRESS
+    #[argh(positional)]
+    what: Vec<String>,
+}
+
+/// What a sensor is asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Ask {
+    /// How it is.
+    Status,
+    /// What to send.
+    Detail(Detail),
+    /// Drop traffic of an address for so many seconds.
+    Block(IpAddr, u32),
+    /// Drop it no longer.
+    Unblock(IpAddr),
+}
+
+impl Ask {
+    /// As the sensor hears it; nothing for the status, which it gives unasked.
+    pub fn order(&self) -> Option<Order<'static>> {
+        match *self {
+            Self::Status => None,
+            Self::Detail(detail) => Some(Order::Detail(detail)),
+            Self::Block(addr, seconds) => Some(Order::Block { addr, seconds }),
+            Self::Unblock(addr) => Some(Order::Unblock { addr }),
+        }
+    }
+
+    fn parse(words: &[String]) -> Result<Self, Failure> {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let addr = |text: &str| {
+            text.parse::<IpAddr>().map_err(|_| Failure::usage(format!("{text} is no IP address")))
+        };
+        match *words {
+            ["status"] | [] => Ok(Self::Status),
+            ["detail", "flows"] => Ok(Self::Detail(Detail::Flows)),
+            ["detail", "features"] => Ok(Self::Detail(Detail::Features)),
+            ["block", who, seconds] => match seconds.parse() {
+                Ok(seconds @ 1..=31_536_000) => Ok(Self::Block(addr(who)?, seconds)),
+                _ => Err(Failure::usage(format!("block for {seconds} seconds: expected 1 to 31536000"))),
+            },
+            ["unblock", who] => Ok(Self::Unblock(addr(who)?)),
+            _ => Err(Failure::usage(format!(
+                "a sensor does not understand {:?}: expected status, detail flows, detail features, block ADDRESS SECONDS \
+                 or unblock ADDRESS",
+                words.join(" ")
+            ))),
+        }
+    }
+}
+
+impl Sensor {
+    fn job(self) -> Result<Job, Failure> {
+        let broker = broker(self.broker.as_deref(), self.insecure)?;
+        let name = |name: &str| is_name(name).then(|| name.to_owned());
+        let (site, sensor) = self
+            .who
+            .split_once('/')
+            .and_then(|(site, sensor)| Some((name(site)?, name(sensor)?)))
+            .ok_or_else(|| Failure::usage(format!("{:?} is no sensor: expected SITE/SENSOR", self.who)))?;
+        Ok(Job::Sensor { broker, site, sensor, ask: Ask::parse(&self.what)? })
+    }
 }
 
 /// Analyses the reports of many sensors: one folder per site below the output folder. It begins with `slips [-c …] [-o …] serve`.
@@ -160,6 +243,17 @@ pub(super) enum Job {
     Analyse(Analysis),
     /// Print the configuration.
     Effective(Config),
+    /// Ask something of one sensor.
+    Sensor {
+        /// Over which broker.
+        broker: Broker,
+        /// Name of its site.
+        site: String,
+        /// Its name there.
+        sensor: String,
+        /// What.
+        ask: Ask,
+    },
     /// Take reports of sensors.
     Serve {
         /// Where from.
@@ -195,6 +289,9 @@ impl Args {
     /// Checks the flags against each other and the configuration. The second value holds sentences about values that were
     /// changed to what is possible, and names that nothing has.
     pub fn job(self) -> Result<(Job, Vec<String>), Failure> {
+        if let Some(Command::Sensor(sensor)) = self.command {
+            return Ok((sensor.job()?, Vec::new()));
+        }
         if let Some(Command::Serve(serve)) = self.command {
             if self.interface.len()
                 + self.pcapfile.len()
@@ -302,6 +399,12 @@ fn inputs(
     Ok(packets.chain(live).chain(flows).chain(nfdump).collect())
 }
 
+fn broker(url: Option<&str>, insecure: bool) -> Result<Broker, Failure> {
+    Broker::parse(url.unwrap_or("mqtt://localhost:1883"))
+        .and_then(|broker| broker.allow(insecure).map(|()| broker))
+        .map_err(|e| Failure::usage(format!("--broker: {e}")))
+}
+
 fn serve_job(
     broker: Option<&str>,
     insecure: bool,
@@ -309,9 +412,7 @@ fn serve_job(
     out: Option<PathBuf>,
     config: Config,
 ) -> Result<Job, Failure> {
-    let broker = Broker::parse(broker.unwrap_or("mqtt://localhost:1883"))
-        .and_then(|broker| broker.allow(insecure).map(|()| broker))
-        .map_err(|e| Failure::usage(format!("--broker: {e}")))?;
+    let broker = self::broker(broker, insecure)?;
     let patience = std::time::Duration::from_secs(patience.unwrap_or(30));
     Ok(Job::Serve { broker, patience, out: out.unwrap_or_else(|| "sites".into()), config })
 }
@@ -406,6 +507,10 @@ mod tests {
             ),
             ("serve --broker ftp://x", "--broker: ftp:// is not supported"),
             ("serve --broker mqtt://elsewhere", "mqtt:// is not encrypted"),
+            ("sensor router status", "\"router\" is no sensor: expected SITE/SENSOR"),
+            ("sensor home/router block 10.0.0.1", "a sensor does not understand \"block 10.0.0.1\""),
+            ("sensor home/router block 10.0.0.1 0", "block for 0 seconds: expected 1 to 31536000"),
+            ("sensor home/router unblock me", "me is no IP address"),
         ] {
             let error = job(line).unwrap_err();
             assert!(error.contains(sentence), "{line}: {error}");

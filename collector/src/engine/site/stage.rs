@@ -18,6 +18,8 @@ use crate::evidence::whitelist::Whitelist;
 use crate::input::{Note, NoteBody, Record, Text};
 use crate::output::Counts;
 use crate::profile::{Role, addr};
+use slips_agent::window::PartBuf;
+use slips_agent::wire::Folded;
 
 /// Profiles kept in one generation: between this and twice this many are known.
 const MAX_PROFILES: usize = 131_072;
@@ -132,6 +134,7 @@ impl Stage {
             Record::App(app) => self.app(app, lanes),
             Record::Arp(arp) => self.arp(arp, lanes),
             Record::Note(note) => self.note(note, lanes),
+            Record::Folded(folded) => self.folded(folded, lanes),
         }
     }
 
@@ -225,6 +228,20 @@ impl Stage {
 
     fn hidden(&mut self, reason: &str) {
         crate::engine::hooks::count(&mut self.counts.losses, reason);
+    }
+
+    /// The profile is whom the sensor has folded for; with direction `out` what it did as a server is not wanted.
+    fn folded(&mut self, folded: Box<Folded<PartBuf>>, lanes: &mut impl Lanes) {
+        let (profile, role) = (folded.profile, folded.part.role());
+        if role == Role::Server && self.direction != Direction::All || !self.is_home(profile) {
+            return;
+        }
+        if let Some(stats) = folded.part.stats() {
+            self.counts.features += 1;
+            let at = |offset_us: u64| folded.start_us.saturating_add(offset_us);
+            self.seen(at(stats.first_us), at(stats.end_us));
+        }
+        self.route(profile, role, 0, Job::Folded(folded), lanes);
     }
 
     fn seen(&mut self, first_us: u64, last_us: u64) {

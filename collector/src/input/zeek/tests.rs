@@ -208,6 +208,7 @@ fn logs_of_a_folder_are_merged_by_time_and_joined() {
             },
             Record::Note(n) => format!("{:?}", n.body).split('(').next().unwrap().to_owned(),
             Record::Arp(_) => "arp".to_owned(),
+            Record::Folded(_) => "features".to_owned(),
         })
         .collect();
     assert_eq!(
