@@ -8,5 +8,6 @@ mod support;
 mod detections;
 mod features;
 mod formats;
+mod knowledge;
 mod program;
 mod whitelist;

@@ -1,6 +1,7 @@
 //! Helpers shared by the test binaries: where data and binaries are.
 
 pub mod broker;
+pub mod mmdb;
 #[cfg(target_os = "linux")]
 pub mod netns;
 pub mod path;

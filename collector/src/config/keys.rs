@@ -231,6 +231,26 @@ pub const KEYS: &[Key] = &[
         },
         show: |c| c.local_ti_folder.as_ref().map_or_else(String::new, |p| p.display().to_string()),
     },
+    Key {
+        section: "geoip",
+        name: "databases",
+        help: "Databases of countries and networks in MaxMind's format (GeoLite2, DB-IP …), separated by commas; replace one by renaming the new file over it. Empty: those that slips update --geo fetched.",
+        set: |c, text| {
+            c.geo_databases = list(text).map(Into::into).collect();
+            Ok(None)
+        },
+        show: |c| joined(c.geo_databases.iter().map(|path| path.display().to_string())),
+    },
+    Key {
+        section: "update",
+        name: "data_folder",
+        help: "Folder for lists, databases and answers that are kept from run to run. Empty: /var/lib/slips for the super-user, ~/.local/share/slips for others.",
+        set: |c, text| {
+            c.data_folder_written = (!text.is_empty()).then(|| text.into());
+            Ok(None)
+        },
+        show: |c| c.data_folder_written.as_ref().map_or_else(String::new, |p| p.display().to_string()),
+    },
 ];
 
 /// The key of that name, or a sentence with the nearest known one.

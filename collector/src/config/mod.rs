@@ -70,6 +70,12 @@ pub struct Config {
     pub whitelist: crate::evidence::whitelist::Shared,
     /// Who knows the autonomous system of an address. Not a key: the front of the program sets it.
     pub systems: crate::evidence::whitelist::Systems,
+    /// `[geoip] databases`: databases of countries and networks; empty = those that `slips update --geo` fetched.
+    pub geo_databases: Vec<PathBuf>,
+    /// `[update] data_folder`: where lists and databases are kept; `None` = the usual place, see [`Config::data_folder`].
+    pub data_folder_written: Option<PathBuf>,
+    /// Those databases, open. Not a key: the front of the program opens them ([`Config::open`]).
+    pub geo: crate::info::Geo,
     /// Where evidence goes besides the folder. Not a key: the front of the program sets it.
     pub watch: crate::output::Watch,
 }
@@ -99,6 +105,9 @@ impl Default for Config {
             whitelist_path: None,
             whitelist: crate::evidence::whitelist::Shared::default(),
             systems: crate::evidence::whitelist::Systems::default(),
+            geo_databases: Vec::new(),
+            data_folder_written: None,
+            geo: crate::info::Geo::default(),
             watch: crate::output::Watch::default(),
         }
     }
@@ -176,11 +185,41 @@ impl Config {
     /// Relative paths in a configuration file are relative to that file, so that a service finds them from any folder.
     fn resolve(&mut self, base: Option<&Path>) {
         let Some(base) = base else { return };
-        for path in [&mut self.local_ti_folder, &mut self.whitelist_path].into_iter().flatten() {
+        let paths = [&mut self.local_ti_folder, &mut self.whitelist_path, &mut self.data_folder_written];
+        for path in paths.into_iter().flatten().chain(&mut self.geo_databases) {
             if path.is_relative() {
                 *path = base.join(&*path);
             }
         }
+    }
+
+    /// Where lists, databases and answers are kept: as written, else `/var/lib/slips` for the super-user and
+    /// `$XDG_DATA_HOME/slips` (`~/.local/share/slips`) for everybody else. `None` when there is no home either.
+    #[must_use]
+    pub fn data_folder(&self) -> Option<PathBuf> {
+        if let Some(folder) = &self.data_folder_written {
+            return Some(folder.clone());
+        }
+        if rustix::process::geteuid().is_root() {
+            return Some("/var/lib/slips".into());
+        }
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let base = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")))?;
+        Some(base.join("slips"))
+    }
+
+    /// Opens what the configuration names and the analysis looks up: databases of addresses.
+    ///
+    /// # Errors
+    /// One sentence about what cannot be used.
+    pub fn open(&mut self) -> Result<(), String> {
+        let fetched =
+            || self.data_folder().map(|folder| crate::info::geo::fetched(&folder)).unwrap_or_default();
+        let paths = if self.geo_databases.is_empty() { fetched() } else { self.geo_databases.clone() };
+        self.geo = crate::info::Geo::open(&paths)?;
+        let geo = self.geo.clone();
+        self.systems = crate::evidence::whitelist::Systems::new(move |addr| geo.now().place(addr).asn);
+        Ok(())
     }
 
     /// The shipped `slips.conf`: every key with its help and its default.

@@ -47,6 +47,9 @@ impl Judge {
             drafts.append(&mut outcome.drafts);
             counts.profiles += outcome.tally.profiles;
             counts.windows += outcome.tally.windows;
+            for (country, flows) in outcome.tally.countries {
+                *counts.countries.entry(country.to_string()).or_default() += flows;
+            }
             for (reason, lost) in outcome.tally.losses {
                 *counts.losses.entry(reason).or_default() += lost;
             }

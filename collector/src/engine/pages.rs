@@ -14,6 +14,7 @@ use super::slot::Slot;
 use crate::input::Text;
 use crate::output::{Folder, ProfileView, timeline, window_text};
 use crate::profile::Window;
+use crate::profile::addr::Class;
 
 /// Bytes of one profile's timeline that wait at most.
 const MANY: usize = 32 << 10;
@@ -62,7 +63,8 @@ impl Pages {
         let ends = &flow.tuple;
         let peer = if ends.orig_addr == profile { ends.resp_addr } else { ends.orig_addr };
         let names: Vec<&str> = site.names(peer).iter().map(|known| &*known.name).collect();
-        let entry = timeline::Entry { profile, flow, said: &said, names: &names };
+        let place = site.place(peer);
+        let entry = timeline::Entry { profile, flow, said: &said, names: &names, place };
         timeline::write(&entry, self.human, &mut slot.timeline);
         if slot.timeline.len() >= MANY {
             folder.timeline(profile, &std::mem::take(&mut slot.timeline));
@@ -124,6 +126,15 @@ fn put(folder: &Folder, slot: &mut Slot, site: &Site) {
     }
     if site.gateway() == Some(profile.addr) {
         facts.push(("Role", "gateway to the internet".to_owned()));
+    }
+    facts.push(("Kind of address", Class::of(profile.addr).name().to_owned()));
+    let place = site.place(profile.addr);
+    if let Some(asn) = place.asn {
+        let organisation = place.organisation.map_or_else(String::new, |name| format!(" {name}"));
+        facts.push(("Network", format!("AS{asn}{organisation}")));
+    }
+    if let Some(country) = place.country {
+        facts.push(("Country", country.to_string()));
     }
     let names: Vec<&str> = site.names(profile.addr).iter().map(|known| &*known.name).collect();
     if !names.is_empty() {

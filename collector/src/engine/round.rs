@@ -4,6 +4,7 @@
 //! the order of the stream, and hands its events to the judge with their [`Order`]. The judge has the events of a whole round
 //! before it looks at one, so their order does not depend on the number of shards, nor on where rounds begin.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use slips_agent::wire::Folded;
 
 use super::site::Update;
 use crate::evidence::blocking::Shield;
+use crate::info::Country;
 use crate::input::{Note, Text};
 use crate::modules::Finding;
 use crate::output::Losses;
@@ -186,6 +188,8 @@ pub struct Tally {
     pub windows: u64,
     /// What was left out, by reason.
     pub losses: Losses,
+    /// Flows of profiles by the country of the other end, where a database knows it.
+    pub countries: BTreeMap<Country, u64>,
 }
 
 /// A shard's answer to its share.

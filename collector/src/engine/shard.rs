@@ -60,6 +60,7 @@ impl Shard {
 
     /// Works through a share.
     pub fn work(&mut self, share: Share) -> Outcome {
+        self.site.renew();
         let mut changes = share.changes.iter().peekable();
         for item in share.items {
             while let Some(change) = changes.next_if(|change| change.seq < item.seq) {
@@ -231,6 +232,10 @@ impl Shard {
             }
         }
         self.pages.flow(slot, flow, &self.site);
+        let peer = subject.peer.unwrap_or(item.profile);
+        if let Some(country) = self.site.place(peer).country {
+            *self.tally.countries.entry(country).or_default() += 1;
+        }
         let whom = Whom::All(Hook::Flow);
         self.hear(place.at, subject, whom, &mut |module, ctx| module.flow(flow, ctx));
         if tupled && self.hooks.any(Hook::Letters) {

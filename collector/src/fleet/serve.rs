@@ -20,6 +20,7 @@ use super::journal::{Entry, Journal, RunKey};
 use super::link::{self, Event, IN_FLIGHT, Stop};
 use super::sites::{Notify, SiteOutcome, Sites};
 use crate::config::Config;
+use crate::modules::Modules;
 
 /// What `slips serve` is to do.
 pub struct Job {
@@ -29,6 +30,8 @@ pub struct Job {
     pub out: PathBuf,
     /// Configuration of the analysis.
     pub config: Config,
+    /// The modules, shared by all sites.
+    pub modules: Arc<Modules>,
     /// How long the broker may be out of reach at the start.
     pub patience: Duration,
     /// Hears what a person should know.
@@ -88,8 +91,8 @@ impl Fleet {
         let journal = Journal::open(&hidden.join("journal.sqlite")).map_err(|e| failed(e.to_string()))?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
         let notify: Notify = Arc::clone(&job.notify);
-        let sites = Sites::start(&job.out, &job.config, threads, &notify)
-            .map_err(|text| Failure { text, usage: true })?;
+        let sites = Sites::start(&job.out, &job.config, &job.modules, threads, &notify)
+            .map_err(|text| Failure { text, usage: false })?;
         let fleet = Self {
             job,
             journal,

@@ -60,16 +60,21 @@ impl Sites {
     /// Starts `threads` workers; the folders of the sites go below `out`.
     ///
     /// # Errors
-    /// The modules cannot be made from the configuration, or the system gives no thread.
-    pub fn start(out: &Path, config: &Config, threads: usize, notify: &Notify) -> Result<Self, String> {
-        let modules = Arc::new(Modules::new(config)?);
+    /// The system gives no thread.
+    pub fn start(
+        out: &Path,
+        config: &Config,
+        modules: &Arc<Modules>,
+        threads: usize,
+        notify: &Notify,
+    ) -> Result<Self, String> {
         let mut workers = Vec::new();
         for n in 0..threads.max(1) {
             let (send, receive) = sync_channel(WAITING);
             let mut worker = Worker {
                 out: out.to_owned(),
                 config: Config { shards: 1, ..config.clone() },
-                modules: Arc::clone(&modules),
+                modules: Arc::clone(modules),
                 notify: Arc::clone(notify),
                 sites: BTreeMap::new(),
             };

@@ -169,7 +169,7 @@ fn incompatible(tls: &Tls<Text>, server: IpAddr, ctx: &mut Context<'_>) {
     let Some(organisation) = Organisation::all().find(|o| o.owns(&claim)) else { return };
     let mut names: Vec<&str> = ctx.site.names(server).iter().map(|known| &*known.name).collect();
     names.push(&tls.server_name);
-    let end = End { addr: Some(server), names: &names, ..End::default() };
+    let end = End { addr: Some(server), names: &names, asn: ctx.site.place(server).asn, ..End::default() };
     // Without a server name, an address in somebody's network may be the organisation's own cache there.
     if organisation.owns(&end) || tls.server_name.is_empty() || !addr::is_public(server) {
         return;

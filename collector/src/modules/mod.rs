@@ -90,6 +90,12 @@ pub trait Module: Send + Sync {
         Vec::new()
     }
 
+    /// Looks whether its own files were replaced, and if so reads them again; what happened is told with `say`. Called now and then
+    /// from a thread of its own while traffic is live, never under a file.
+    fn reload(&self, say: &mut dyn FnMut(&str)) {
+        let _ = say;
+    }
+
     /// The time asked for by [`Context::later`] has come.
     fn timer(&self, key: &Key, ctx: &mut Context<'_>) {
         let _ = (key, ctx);
@@ -165,6 +171,11 @@ impl Modules {
     /// Number `number` of those that run.
     pub fn get(&self, number: usize) -> Option<(&'static About, &dyn Module)> {
         self.0.get(number).map(|(about, module)| (*about, &**module))
+    }
+
+    /// All look whether their files were replaced.
+    pub fn reload(&self, say: &mut dyn FnMut(&str)) {
+        self.0.iter().for_each(|(_, module)| module.reload(say));
     }
 
     /// The modules, in order.

@@ -357,6 +357,7 @@ impl Folder {
             losses: input.losses,
             profiles: counts.profiles,
             windows: counts.windows,
+            countries: counts.countries.clone(),
             evidence: state.by_type.clone(),
             alerts: state.alert_count,
             blocked: state.blocked.keys().map(|(addr, _)| *addr).collect::<BTreeSet<_>>().len() as u64,

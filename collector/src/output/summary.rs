@@ -90,6 +90,8 @@ pub struct Counts {
     pub last_us: u64,
     /// What the engine had to leave out, by reason (late flows and the like).
     pub losses: Losses,
+    /// Final flows by the country of the other end.
+    pub countries: BTreeMap<String, u64>,
 }
 
 /// The file. Order of fields = order of keys.
@@ -122,6 +124,9 @@ pub struct Summary {
     pub profiles: u64,
     /// Windows.
     pub windows: u64,
+    /// Flows by country of the other end, ISO 3166-1; absent without a database.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub countries: BTreeMap<String, u64>,
     /// Evidence by type.
     pub evidence: BTreeMap<String, u64>,
     /// Alerts.

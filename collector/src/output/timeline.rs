@@ -10,6 +10,8 @@ use slips_agent::app::record::{AnswerData, App};
 use slips_agent::record::{FlowRecord, proto};
 
 use super::line::{clock, proto_name, seconds};
+use crate::info::Place;
+use crate::profile::addr::Class;
 
 /// What one line tells.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +24,8 @@ pub struct Entry<'a, S> {
     pub said: &'a [App<S>],
     /// Names known for the other end (DNS answers, TLS server names).
     pub names: &'a [&'a str],
+    /// Country and network of the other end.
+    pub place: Place<'a>,
 }
 
 /// Names of the other end in one line.
@@ -52,6 +56,11 @@ fn line<S: AsRef<str>>(entry: &Entry<'_, S>, human: bool, out: &mut String) -> s
             write!(out, ", {}", clean(name))?;
         }
         out.push_str(if names.next().is_some() { ", …)" } else { ")" });
+    }
+    if !entry.place.is_empty() {
+        write!(out, " [{}]", entry.place)?;
+    } else if !matches!(Class::of(peer), Class::Public | Class::Private) {
+        write!(out, " [{}]", Class::of(peer).name())?;
     }
     match flow.tuple.proto {
         proto::ICMP | proto::ICMPV6 => write!(out, " {}", proto_name(flow.tuple.proto))?,
@@ -370,6 +379,7 @@ mod tests {
             flow,
             said: &[],
             names: &["example.com", "a\nb"],
+            place: Place::default(),
         };
         write(&entry, human, &mut out);
         out

@@ -1,6 +1,6 @@
 //! What kind of address an address is, for the rules of detections.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Addresses that a single host has and that others can be scanned at. Reserved, multicast, broadcast, link-local, loopback
 /// and unspecified addresses never count in scans.
@@ -49,26 +49,101 @@ pub const fn is_reserved(addr: IpAddr) -> bool {
     }
 }
 
-/// Addresses that are reachable from everywhere: none of the above, nor carrier-grade NAT, documentation or benchmarks.
-#[must_use]
-pub fn is_public(addr: IpAddr) -> bool {
-    is_host(addr)
-        && !is_private(addr)
-        && !matches!(addr, IpAddr::V4(v4) if is_special(v4))
-        && !matches!(addr, IpAddr::V6(v6) if v6.segments().starts_with(&[0x2001, 0xdb8]))
+/// What an address is for, by the registries of IANA (RFC 6890 and what came after).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Class {
+    /// Reachable from everywhere.
+    Public,
+    /// RFC 1918, RFC 4193.
+    Private,
+    /// 100.64.0.0/10 (RFC 6598): between a provider and its customers.
+    CarrierNat,
+    /// Own machine.
+    Loopback,
+    /// 169.254.0.0/16, fe80::/10.
+    LinkLocal,
+    /// A group of hosts.
+    Multicast,
+    /// All hosts of the network.
+    Broadcast,
+    /// Examples in texts (RFC 5737, RFC 3849, RFC 9637).
+    Documentation,
+    /// Measurements in laboratories (RFC 2544, RFC 5180).
+    Benchmark,
+    /// No address yet.
+    Unspecified,
+    /// An IPv4 address in the clothes of IPv6 (::ffff:0:0/96).
+    Mapped,
+    /// Given to nobody.
+    Reserved,
 }
 
-/// 100.64.0.0/10 (RFC 6598), 192.0.0.0/24, documentation (RFC 5737), benchmarks (RFC 2544).
-const fn is_special(v4: Ipv4Addr) -> bool {
-    matches!(
-        v4.octets(),
-        [100, 64..=127, _, _]
-            | [192, 0, 0, _]
-            | [192, 0, 2, _]
-            | [198, 51, 100, _]
-            | [203, 0, 113, _]
-            | [198, 18 | 19, _, _]
-    )
+impl Class {
+    /// The class of an address.
+    #[must_use]
+    pub const fn of(addr: IpAddr) -> Self {
+        match addr {
+            IpAddr::V4(v4) => Self::of_v4(v4),
+            IpAddr::V6(v6) => Self::of_v6(v6),
+        }
+    }
+
+    const fn of_v4(v4: Ipv4Addr) -> Self {
+        match v4.octets() {
+            [0, 0, 0, 0] => Self::Unspecified,
+            [127, ..] => Self::Loopback,
+            [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => Self::Private,
+            [100, 64..=127, ..] => Self::CarrierNat,
+            [169, 254, ..] => Self::LinkLocal,
+            [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Self::Documentation,
+            [198, 18 | 19, ..] => Self::Benchmark,
+            [255, 255, 255, 255] => Self::Broadcast,
+            [224..=239, ..] => Self::Multicast,
+            [0 | 240..=255, ..] | [192, 0, 0, _] => Self::Reserved,
+            _ => Self::Public,
+        }
+    }
+
+    const fn of_v6(v6: Ipv6Addr) -> Self {
+        match v6.segments() {
+            [0, 0, 0, 0, 0, 0, 0, 0] => Self::Unspecified,
+            [0, 0, 0, 0, 0, 0, 0, 1] => Self::Loopback,
+            [0, 0, 0, 0, 0, 0xffff, ..] => Self::Mapped,
+            [0xff00..=0xffff, ..] => Self::Multicast,
+            [0xfe80..=0xfebf, ..] => Self::LinkLocal,
+            [0xfc00..=0xfdff, ..] => Self::Private,
+            [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Self::Documentation,
+            [0x2001, 2, 0, ..] => Self::Benchmark,
+            // NAT64 leads to public IPv4 (RFC 6052); everything else that was ever given out begins with 001.
+            [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x2000..=0x3fff, ..] => Self::Public,
+            _ => Self::Reserved,
+        }
+    }
+
+    /// For people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Private => "private network",
+            Self::CarrierNat => "provider's own network (carrier-grade NAT)",
+            Self::Loopback => "this machine itself (loopback)",
+            Self::LinkLocal => "link-local",
+            Self::Multicast => "multicast",
+            Self::Broadcast => "broadcast",
+            Self::Documentation => "reserved for documentation",
+            Self::Benchmark => "reserved for benchmarks",
+            Self::Unspecified => "unspecified",
+            Self::Mapped => "IPv4 mapped into IPv6",
+            Self::Reserved => "reserved",
+        }
+    }
+}
+
+/// Addresses that are reachable from everywhere.
+#[must_use]
+pub const fn is_public(addr: IpAddr) -> bool {
+    matches!(Class::of(addr), Class::Public)
 }
 
 #[cfg(test)]
@@ -104,6 +179,30 @@ mod tests {
         ] {
             let parsed: IpAddr = addr.parse().unwrap();
             assert_eq!((is_host(parsed), is_public(parsed)), (host, public), "{addr}");
+        }
+    }
+
+    #[test]
+    fn special_addresses_have_their_names() {
+        for (addr, class) in [
+            ("192.0.2.1", Class::Documentation),
+            ("198.19.255.255", Class::Benchmark),
+            ("198.20.0.0", Class::Public),
+            ("192.0.0.8", Class::Reserved),
+            ("192.0.1.0", Class::Public),
+            ("0.0.0.1", Class::Reserved),
+            ("3fff:fff::1", Class::Documentation),
+            ("3fff:1000::1", Class::Public),
+            ("2001:2::1", Class::Benchmark),
+            ("2001:2:1::1", Class::Public),
+            ("2002:c000:204::1", Class::Public),
+            ("64:ff9b::808:808", Class::Public),
+            ("64:ff9b:1::1", Class::Reserved),
+            ("::ffff:8.8.8.8", Class::Mapped),
+            ("fec0::1", Class::Reserved),
+            ("4000::1", Class::Reserved),
+        ] {
+            assert_eq!(Class::of(addr.parse().unwrap()), class, "{addr}");
         }
     }
 }

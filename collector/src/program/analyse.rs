@@ -32,12 +32,15 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
     let config = &mut analysis.config;
     let console = Console::new(analysis.json, config.verbose);
     config.watch = console.watch();
+    config.open().map_err(Failure::usage)?;
     let modules = Modules::new(config).map_err(Failure::usage)?;
     for (_, module) in modules.iter() {
         module.notes().iter().for_each(|note| console.note(note));
     }
+    let modules = Arc::new(modules);
+    let live = analysis.inputs.iter().any(Input::is_live);
     let notes = console.clone();
-    let _reload = Reload::start(config, Arc::new(move |text: &str| notes.note(text)))?;
+    let _reload = Reload::start(config, &modules, live, Arc::new(move |text: &str| notes.note(text)))?;
     let (sources, names) = open(&analysis.inputs, config)?;
     let dir = dir(analysis.out.as_deref(), config.create_log_files)?;
     if analysis.check {
@@ -59,7 +62,7 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
     if config.debug >= 2 {
         config.effective().lines().for_each(|line| console.note(line));
     }
-    let engine = Engine::with_modules(config, Arc::clone(&folder), Arc::new(modules));
+    let engine = Engine::with_modules(config, Arc::clone(&folder), modules);
     let source: Box<dyn Source> = match <[_; 1]>::try_from(sources) {
         Ok([source]) => source,
         Err(sources) => Box::new(Merged::new(sources)),

@@ -236,6 +236,17 @@ pub(super) enum Input {
     Flows(PathBuf, Option<Format>, bool),
 }
 
+impl Input {
+    /// Whether it is traffic as it happens.
+    pub fn is_live(&self) -> bool {
+        match self {
+            Self::Packets(_) => false,
+            Self::Interface(_) | Self::Netflow(_) => true,
+            Self::Flows(path, _, follow) => *follow || path.to_string_lossy().starts_with("unix:"),
+        }
+    }
+}
+
 /// What the program is to do.
 #[derive(Debug)]
 pub(super) enum Job {

@@ -1,7 +1,8 @@
-//! Files that are read again while the program runs: now the whitelist.
+//! Files that are read again while the program runs: the whitelist; with live traffic also databases of addresses and what modules read.
 //!
 //! Read at the start, then again on SIGHUP and when the file changes. A file that has gone, or cannot be read, changes nothing: the list
-//! before stays in force, and that is said once. Bad lines are told, at most [`TOLD`] of them.
+//! before stays in force, and that is said once. Bad lines are told, at most [`TOLD`] of them. Under a file
+//! nothing but the whitelist is exchanged: the same input gives the same findings.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use super::Failure;
 use crate::config::Config;
 use crate::evidence::whitelist::{BadLine, Shared, Whitelist};
+use crate::modules::Modules;
 
 /// Bad lines told of one reading.
 const TOLD: usize = 10;
@@ -29,15 +31,26 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    /// Reads the whitelist of the configuration, puts it in force, and watches its file.
-    pub fn start(config: &Config, say: Arc<Say>) -> Result<Self, Failure> {
-        let Some(path) = config.whitelist_path.clone() else {
+    /// Reads the whitelist of the configuration, puts it in force, and watches its file; with `live` traffic the others too.
+    pub fn start(
+        config: &Config,
+        modules: &Arc<Modules>,
+        live: bool,
+        say: Arc<Say>,
+    ) -> Result<Self, Failure> {
+        let mut file = None;
+        if let Some(path) = config.whitelist_path.clone() {
+            let watched =
+                Watched { stamp: stamp(&path), path, list: config.whitelist.clone(), failed: false };
+            let (list, bad) = Whitelist::load(&watched.path).map_err(Failure::usage)?;
+            tell(&bad, &*say);
+            watched.list.replace(list);
+            file = Some(watched);
+        }
+        if file.is_none() && !live {
             return Ok(Self { running: None, thread: None });
-        };
-        let mut file = Watched { stamp: stamp(&path), path, list: config.whitelist.clone(), failed: false };
-        let (list, bad) = Whitelist::load(&file.path).map_err(Failure::usage)?;
-        tell(&bad, &*say);
-        file.list.replace(list);
+        }
+        let (geo, modules) = (config.geo.clone(), Arc::clone(modules));
         let hangup = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&hangup))
             .map_err(|e| Failure::run(format!("the system lets no signal be heard: {e}")))?;
@@ -46,7 +59,14 @@ impl Reload {
             .name("reload".to_owned())
             .spawn(move || {
                 while ended.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                    file.look(hangup.swap(false, Ordering::Relaxed), &*say);
+                    let asked = hangup.swap(false, Ordering::Relaxed);
+                    if let Some(file) = &mut file {
+                        file.look(asked, &*say);
+                    }
+                    if live {
+                        geo.reload().iter().for_each(|note| say(note));
+                        modules.reload(&mut |note| say(note));
+                    }
                 }
             })
             .map_err(|e| Failure::run(format!("the system gives no thread: {e}")))?;

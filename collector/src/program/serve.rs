@@ -13,6 +13,7 @@ use super::story::counted;
 use super::{Failure, interrupted};
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
+use crate::modules::Modules;
 
 pub(super) fn run(
     broker: Broker,
@@ -23,11 +24,15 @@ pub(super) fn run(
     let stop = interrupted()?;
     let console = Console::new(false, config.verbose);
     config.watch = console.watch();
+    config.open().map_err(Failure::usage)?;
     let notes = console.clone();
     let notify = Arc::new(move |text: &str| notes.note(text));
-    let _reload = Reload::start(&config, Arc::clone(&notify) as Arc<_>)?;
+    let modules = Arc::new(Modules::new(&config).map_err(Failure::usage)?);
+    modules.iter().flat_map(|(_, module)| module.notes()).for_each(|note| notify(&note));
+    let _reload = Reload::start(&config, &modules, true, Arc::clone(&notify) as Arc<_>)?;
     let failure = |f: fleet::Failure| if f.usage { Failure::usage(f.text) } else { Failure::run(f.text) };
-    let fleet = Fleet::open(fleet::Job { broker, out, config, patience, notify }).map_err(failure)?;
+    let fleet =
+        Fleet::open(fleet::Job { broker, out, config, modules, patience, notify }).map_err(failure)?;
     let outcome = fleet.run(&|| stop.load(Ordering::Relaxed)).map_err(failure)?;
     let mut failed = Vec::new();
     for site in &outcome.sites {

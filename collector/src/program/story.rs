@@ -60,6 +60,14 @@ fn write(
             summary.wall_s,
         )?;
     }
+    if !summary.countries.is_empty() {
+        let mut countries: Vec<_> = summary.countries.iter().collect();
+        countries.sort_by(|(a, n), (b, m)| m.cmp(n).then(a.cmp(b)));
+        let most: Vec<_> =
+            countries.iter().take(6).map(|(name, n)| format!("{name} {}", thousands(**n))).collect();
+        let more = if countries.len() > most.len() { ", …" } else { "" };
+        writeln!(out, "      flows by country: {}{more}", most.join(", "))?;
+    }
     if !summary.losses.is_empty() {
         let losses: Vec<_> = summary
             .losses
@@ -158,6 +166,10 @@ mod tests {
             alerts: 1,
             ..Summary::default()
         };
+        let summary = Summary {
+            countries: [("US", 1000), ("CZ", 7), ("DE", 7)].map(|(c, n)| (c.to_owned(), n)).into(),
+            ..summary
+        };
         let finding = Finding {
             profile: "10.0.0.5".parse().unwrap(),
             alerts: 1,
@@ -168,6 +180,7 @@ mod tests {
         let text = story(&summary, &[finding], &["x".to_owned()], Some(Path::new("out")));
         for line in [
             "      5,000 packets, 1,200 flows, 2.00 KiB",
+            "      flows by country: US 1,000, CZ 7, DE 7",
             "Left out: 3 late flows",
             "Found: 1 alert, 1 finding",
             "  10.0.0.5  ALERT  1 finding, threat 0.8",

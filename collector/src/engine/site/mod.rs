@@ -22,6 +22,8 @@ pub(crate) use vouched::names_said;
 
 use crate::config::{Config, Network};
 use crate::evidence::whitelist::{End, Systems, Whitelist};
+use crate::info::geo::Databases;
+use crate::info::{Geo, Place};
 
 /// How a name became known.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -77,6 +79,8 @@ pub struct Site {
     never_block: Vec<Network>,
     whitelist: Arc<Whitelist>,
     systems: Systems,
+    geo: Geo,
+    places: Arc<Databases>,
 }
 
 /// Addresses with names kept in one generation.
@@ -129,6 +133,8 @@ impl Site {
             never_block: config.never_block.clone(),
             whitelist: Arc::default(),
             systems: config.systems.clone(),
+            places: config.geo.now(),
+            geo: config.geo.clone(),
         }
     }
 
@@ -147,12 +153,34 @@ impl Site {
         best.map(|n| &*n.name)
     }
 
-    /// The address for a sentence: with its name in brackets if one is known.
+    /// The address for a sentence: in brackets its name, and where it is, if they are known.
     #[must_use]
     pub fn show(&self, addr: IpAddr) -> String {
+        let place = self.place(addr);
         match self.name(addr) {
-            Some(name) => format!("{addr} ({name})"),
-            None => addr.to_string(),
+            Some(name) if place.is_empty() => format!("{addr} ({name})"),
+            Some(name) => format!("{addr} ({name}; {place})"),
+            None if place.is_empty() => addr.to_string(),
+            None => format!("{addr} ({place})"),
+        }
+    }
+
+    /// Country and network of an address, where a database knows them.
+    #[must_use]
+    pub fn place(&self, addr: IpAddr) -> Place<'_> {
+        self.places.place(addr)
+    }
+
+    /// Whether there are databases of places at all.
+    #[must_use]
+    pub fn knows_places(&self) -> bool {
+        !self.places.is_empty()
+    }
+
+    /// Uses databases that were replaced on disk, from this place of the stream on.
+    pub(super) fn renew(&mut self) {
+        if !self.geo.is_now(&self.places) {
+            self.places = self.geo.now();
         }
     }
 

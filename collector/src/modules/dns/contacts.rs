@@ -138,7 +138,7 @@ fn is_nameless(flow: &FlowRecord, ctx: &mut Context<'_>) -> bool {
 
 /// Whether anybody here knows a name of the address, or it is a large organisation's.
 fn is_named(to: IpAddr, ctx: &Context<'_>) -> bool {
-    let end = End { addr: Some(to), ..End::default() };
+    let end = End { addr: Some(to), asn: ctx.site.place(to).asn, ..End::default() };
     !ctx.site.names(to).is_empty() || Organisation::all().any(|o| o.owns(&end))
 }
 
