@@ -1,8 +1,12 @@
 //! `docs/detections.md`, made from the declarations of the modules. A test compares the file with it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{About, Kind, MODULES};
+
+/// Cases (folders of tests/cases) by type of evidence: those that show it, and those that come near and must not.
+pub type Cases = BTreeMap<String, (Vec<String>, Vec<String>)>;
 
 /// All types of evidence with their modules, in the order of the modules.
 pub fn kinds() -> impl Iterator<Item = (&'static About, &'static Kind)> {
@@ -11,13 +15,14 @@ pub fn kinds() -> impl Iterator<Item = (&'static About, &'static Kind)> {
 
 /// The whole document.
 #[must_use]
-pub fn detections() -> String {
+pub fn detections(cases: &Cases) -> String {
     let mut out = String::from(
         "# Detections\n\n\
          Made from the declarations of the modules by `cargo test -p slips detections -- --ignored write`; a test compares.\n\n\
          Levels: info 0, low 0.2, medium 0.5, high 0.8, critical 1. Confidence is 0 to 1. Repeats within a window are one evidence \
          that counts and grows (docs/output.md). \"Bytes each way\", \"DNS\" … under *needs*: an input without them cannot \
-         lead to the evidence. Switch off a module with `[modules] disable`, one type with `[detection] disabled_detections`.\n",
+         lead to the evidence. Switch off a module with `[modules] disable`, one type with `[detection] disabled_detections`. \
+         *Cases* are folders of tests/cases.\n",
     );
     for entry in MODULES {
         let about = entry.about;
@@ -41,9 +46,16 @@ pub fn detections() -> String {
                 let _ = writeln!(out, "- keys: {}", kind.keys.join(", "));
             }
             let _ = write!(out, "- source: {}\n- proof: {}\n", kind.source, kind.proof);
+            if let Some((shown, near)) = cases.get(kind.name) {
+                let _ = write!(out, "- cases: {}; near misses: {}\n", listed(shown), listed(near));
+            }
         }
     }
     out
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 /// Sentences about names in the configuration that no module and no type of evidence has: written, but of no effect.
@@ -77,11 +89,40 @@ mod tests {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/detections.md")
     }
 
+    /// By the `expected` files: `level confidence type …`, `not type …`.
+    fn cases() -> Cases {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/cases");
+        let mut cases = Cases::new();
+        for folder in std::fs::read_dir(root).unwrap().flatten() {
+            let Ok(expected) = std::fs::read_to_string(folder.path().join("expected")) else { continue };
+            let name = folder.file_name().into_string().unwrap();
+            for line in expected.lines().filter(|line| !line.starts_with('#')) {
+                let words: Vec<_> = line.split_whitespace().collect();
+                let (kind, near) = match words.as_slice() {
+                    ["not", kind, ..] => (*kind, true),
+                    ["alert", ..] => continue,
+                    [_, _, kind, ..] => (*kind, false),
+                    _ => continue,
+                };
+                let (shown, not) = cases.entry(kind.to_owned()).or_default();
+                let list = if near { not } else { shown };
+                if !list.contains(&name) {
+                    list.push(name.clone());
+                }
+            }
+        }
+        for (shown, near) in cases.values_mut() {
+            shown.sort();
+            near.sort();
+        }
+        cases
+    }
+
     #[test]
     fn detections_document_is_what_the_modules_say() {
         let found = std::fs::read_to_string(path()).unwrap_or_default();
         assert!(
-            found == detections(),
+            found == detections(&cases()),
             "docs/detections.md differs from the modules: cargo test -p slips detections -- --ignored write"
         );
     }
@@ -89,7 +130,7 @@ mod tests {
     #[test]
     #[ignore = "writes docs/detections.md"]
     fn detections_write() {
-        std::fs::write(path(), detections()).unwrap();
+        std::fs::write(path(), detections(&cases())).unwrap();
     }
 
     #[test]

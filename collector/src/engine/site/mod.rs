@@ -41,8 +41,10 @@ pub enum How {
 pub struct Name {
     /// Lower case, without the last dot.
     pub name: Arc<str>,
-    /// How it became known first.
+    /// How it became known: by what was said to it if anything was, else by DNS.
     pub how: How,
+    /// A DNS reply gave the address to that name: not only a client that says so.
+    pub resolved: bool,
     /// Addresses that asked for it, latest last, at most [`Name::MAX_ASKERS`].
     pub askers: Vec<IpAddr>,
     /// When it was last seen.
@@ -317,6 +319,7 @@ impl Site {
         let names = self.names.touch(addr);
         if let Some(known) = names.iter_mut().find(|n| n.name == *name) {
             known.last_us = known.last_us.max(ts_us);
+            known.resolved |= how == How::Dns;
             if known.how == How::Dns {
                 known.how = how;
             }
@@ -326,7 +329,8 @@ impl Site {
         if names.len() == MAX_NAMES {
             names.remove(0);
         }
-        names.push(Name { name: Arc::clone(name), how, askers: vec![by], last_us: ts_us });
+        let resolved = how == How::Dns;
+        names.push(Name { name: Arc::clone(name), how, resolved, askers: vec![by], last_us: ts_us });
     }
 }
 

@@ -18,7 +18,7 @@ use self::score::{LEAST, Score};
 use self::series::Series;
 use super::{About, Context, Count, Entry, Finding, Hook, Key, Kind, Module, Needs};
 use crate::config::Config;
-use crate::engine::site::{Generations, How};
+use crate::engine::site::Generations;
 use crate::evidence::ThreatLevel;
 use crate::input::Text;
 use crate::output::timeline;
@@ -44,7 +44,8 @@ const BEACON: Kind = Kind {
            site know the responder. Not: DNS, NTP, DHCP, NetBIOS names, mDNS, SSDP and the like, the gateway, multicast, broadcast, and \
            addresses that DNS named as checks for being online.",
     level: ThreatLevel::Low,
-    level_note: "medium from 0.8, high from 0.9: those take hours; one less if the peer is in the local network",
+    level_note: "medium from 0.8, high from 0.9: those take hours; always low for what has gone on since the first day of a profile that is known \
+                 for longer; one less if the peer is in the local network",
     confidence: "the score",
     keys: &[],
     source: "the four sub-scores of RITA 5 with equal weights, its ideal of 12 hours and its 0.15 for prevalence; 20 contacts: RITA 4; \
@@ -58,6 +59,9 @@ const SCORE: f64 = 0.7;
 const INTERVALS: f64 = 0.8;
 /// Addresses of the site from which a responder is common.
 const COMMON: u32 = 3;
+/// What a profile does in its first day and goes on with is its habit: devices ask their makers' clouds like clockwork, and what told
+/// of it once need not tell of it each hour for years.
+const HABIT_US: u64 = 86_400_000_000;
 /// What a common responder loses.
 const COMMON_LOSS: f64 = 0.15;
 
@@ -139,6 +143,8 @@ struct Rhythm {
     series: Series,
     /// The responder has said something at least once.
     answered: bool,
+    /// Time of the first contact.
+    since_us: u64,
     /// The window of the last contact, and contacts in it.
     window: (i64, u64),
     /// Contacts in all when it was last judged.
@@ -179,8 +185,10 @@ impl Module for Beacons {
         }
         let description = sentence(&peer, flow, &score, said, total, ctx);
         let inside = ctx.site.is_local(ends.resp_addr);
+        let day_us = ctx.profile.first_seen_us.saturating_add(HABIT_US);
+        let habit = said.since_us < day_us && flow.start_us >= day_us;
         ctx.raise(Finding {
-            level: level(total, inside),
+            level: level(if habit { SCORE } else { total }, inside),
             confidence: total,
             count: Count::Total(said.in_window),
             ..ctx.finding(&BEACON, peer.key(), description)
@@ -191,6 +199,7 @@ impl Module for Beacons {
 /// What a sentence needs besides the score.
 #[derive(Clone, Copy)]
 struct Said {
+    since_us: u64,
     total: u64,
     in_window: u64,
     answered: bool,
@@ -209,6 +218,10 @@ impl Known {
             few = std::mem::take(kept);
         }
         let rhythm = self.series.touch(peer.clone());
+        let first_us = few.first().map_or(start_us, |(first_us, _)| *first_us);
+        if rhythm.series.total() == 0 {
+            rhythm.since_us = first_us;
+        }
         for (start_us, bytes) in few {
             rhythm.series.add(start_us, bytes);
         }
@@ -227,7 +240,7 @@ impl Known {
         }
         rhythm.judged = total;
         let score = Score::of(&mut rhythm.series)?;
-        Some((score, Said { total, in_window, answered: rhythm.answered }))
+        Some((score, Said { since_us: rhythm.since_us, total, in_window, answered: rhythm.answered }))
     }
 }
 
@@ -253,7 +266,7 @@ fn is_home_talk(flow: &FlowRecord, ctx: &Context<'_>) -> bool {
     talk || !addr::is_host(peer)
         || ctx.site.is_broadcast(peer)
         || ctx.site.gateway() == Some(peer)
-        || ctx.site.names(peer).iter().any(|n| n.how == How::Dns && ONLINE_CHECKS.contains(&&*n.name))
+        || ctx.site.names(peer).iter().any(|n| n.resolved && ONLINE_CHECKS.contains(&&*n.name))
 }
 
 fn sentence(

@@ -19,6 +19,8 @@ use crate::profile::addr;
 
 /// How long a name may stay unused, and how long a contact counts.
 const PATIENCE_US: u64 = 30 * 60 * 1_000_000;
+/// How much later a connection may be told of than it was made: at its end, or after 5 min.
+const TOLD_LATE_US: u64 = 5 * 60 * 1_000_000;
 /// How long a name may come after its connection: records of one moment are told in any order.
 const RECHECK_US: u64 = 15 * 1_000_000;
 /// Names that wait, of one profile; further ones are not judged.
@@ -90,7 +92,7 @@ pub fn answered(dns: &Dns<Text>, ts_us: u64, ctx: &mut Context<'_>) {
         return;
     }
     contacts.waiting.insert(name.into(), (ts_us, addrs));
-    if !ctx.later(ts_us.saturating_add(PATIENCE_US), name) {
+    if !ctx.later(ts_us.saturating_add(PATIENCE_US + TOLD_LATE_US), name) {
         ctx.profile_state::<Contacts>().waiting.remove(name);
     }
 }
