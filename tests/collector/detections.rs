@@ -61,7 +61,7 @@ pub(crate) fn analyse_with(path: &Path, config: Config) -> Found {
             News::Evidence(e) | News::Grown(e) => {
                 found.evidence.insert(e.id, e.clone());
             }
-News::Alert(alert) => found.alerts.push(alert.profile),
+            News::Alert(alert) => found.alerts.push(alert.profile),
             News::Decision(_) => {}
         }
     });

@@ -47,7 +47,7 @@ pub fn detections(cases: &Cases) -> String {
             }
             let _ = write!(out, "- source: {}\n- proof: {}\n", kind.source, kind.proof);
             if let Some((shown, near)) = cases.get(kind.name) {
-                let _ = write!(out, "- cases: {}; near misses: {}\n", listed(shown), listed(near));
+                let _ = writeln!(out, "- cases: {}; near misses: {}", listed(shown), listed(near));
             }
         }
     }
