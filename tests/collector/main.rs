@@ -9,6 +9,7 @@ mod cases;
 mod detections;
 mod features;
 mod formats;
+mod identity;
 mod knowledge;
 mod program;
 mod whitelist;

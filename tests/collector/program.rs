@@ -526,6 +526,16 @@ fn the_schema_is_what_the_documentation_says() {
         let text = fs::read_to_string(scratch.0.join("out").join(name)).unwrap();
         assert_eq!(keys(text.lines().next().unwrap()), documented(name), "{name}");
     }
+    assert!(
+        slips(
+            &scratch.0,
+            &["-v", "0", "-r", &own_data().join("web.pcap").display().to_string(), "-o", "web"]
+        )
+        .status
+        .success()
+    );
+    let names = fs::read_to_string(scratch.0.join("web/names.jsonl")).unwrap();
+    assert_eq!(keys(names.lines().next().unwrap()), documented("names.jsonl"));
     let decisions = fs::read_to_string(scratch.0.join("out/blocking.jsonl")).unwrap();
     assert_eq!(keys(decisions.lines().next().unwrap()), documented("blocking.jsonl"));
     let decision: Value = serde_json::from_str(decisions.lines().next().unwrap()).unwrap();

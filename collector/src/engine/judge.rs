@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::grid::Grid;
 use super::round::{Ask, Draft, Event, Outcome, What};
+use super::site::Named;
 use crate::evidence::blocking::Decision;
 use crate::evidence::{Alert, Book, Evidence, Herald, Where};
 use crate::output::{Counts, Error, Folder, Summary, WindowView};
@@ -21,6 +22,8 @@ pub struct Head {
     pub ask: Ask,
     /// What the site stage has counted.
     pub counts: Counts,
+    /// Names that became known.
+    pub named: Vec<Named>,
 }
 
 /// See the head of the file.
@@ -61,6 +64,7 @@ impl Judge {
             self.event(event);
         }
         self.unblock(head.end_us);
+        self.folder.named(&head.named);
         let ended = head.ask == Ask::Finish;
         self.close_until(if ended { None } else { Some(head.end_us) });
         if head.ask == Ask::Nothing {

@@ -226,7 +226,7 @@ impl Engine {
         });
         let shares = shares.collect();
         self.lanes.count = 0;
-        let head = Head { end_us, ask, counts: self.stage.counts().clone() };
+        let head = Head { end_us, ask, counts: self.stage.counts().clone(), named: self.stage.named() };
         self.failed = !self.workers.send(head, shares);
         while let Some(answer) = self.workers.ready() {
             let _ = self.noted(answer);

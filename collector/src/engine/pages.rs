@@ -9,12 +9,13 @@ use slips_agent::app::record::App;
 use slips_agent::record::{AppRecord, FlowRecord};
 
 use super::round::Draft;
-use super::site::{Site, Table};
+use super::site::{Name, Site, Table};
 use super::slot::Slot;
 use crate::input::Text;
 use crate::output::{Folder, ProfileView, timeline, window_text};
 use crate::profile::Window;
 use crate::profile::addr::Class;
+use crate::profile::vendor::{is_made_up, vendor};
 
 /// Bytes of one profile's timeline that wait at most.
 const MANY: usize = 32 << 10;
@@ -111,6 +112,12 @@ fn text(window: &Window, site: &Site) -> String {
     window_text(window, &|addr| site.name(addr).map(ToOwned::to_owned))
 }
 
+/// A name with those who asked for it.
+fn asked(name: &Name) -> String {
+    let askers: Vec<String> = name.askers.iter().map(ToString::to_string).collect();
+    format!("{} ({}, asked by {})", name.name, name.how.name(), askers.join(", "))
+}
+
 fn put(folder: &Folder, slot: &mut Slot, site: &Site) {
     let profile = &slot.profile;
     if !slot.timeline.is_empty() {
@@ -118,6 +125,17 @@ fn put(folder: &Folder, slot: &mut Slot, site: &Site) {
     }
     let mut facts: Vec<(&str, String)> = Vec::new();
     let host = site.host(profile.addr);
+    let mac = host.and_then(|host| host.mac).or(profile.mac);
+    if let Some(mac) = mac {
+        let maker = if is_made_up(mac) { Some("none, the device made its address up") } else { vendor(mac) };
+        facts.extend(maker.map(|maker| ("Vendor", maker.to_owned())));
+        let others =
+            site.addresses(mac).iter().filter(|addr| **addr != profile.addr).map(ToString::to_string);
+        let others = others.collect::<Vec<_>>().join(", ");
+        if !others.is_empty() {
+            facts.push(("Also", others));
+        }
+    }
     if let Some(name) = host.and_then(|host| host.host_name.as_ref()) {
         facts.push(("Host name", name.to_string()));
     }
@@ -126,6 +144,9 @@ fn put(folder: &Folder, slot: &mut Slot, site: &Site) {
     }
     if site.gateway() == Some(profile.addr) {
         facts.push(("Role", "gateway to the internet".to_owned()));
+    }
+    if site.dns_servers().contains(&profile.addr) {
+        facts.push(("Role", "DNS server".to_owned()));
     }
     facts.push(("Kind of address", Class::of(profile.addr).name().to_owned()));
     let place = site.place(profile.addr);
@@ -136,15 +157,18 @@ fn put(folder: &Folder, slot: &mut Slot, site: &Site) {
     if let Some(country) = place.country {
         facts.push(("Country", country.to_string()));
     }
-    let names: Vec<&str> = site.names(profile.addr).iter().map(|known| &*known.name).collect();
+    if let Some(name) = site.reverse(profile.addr) {
+        facts.push(("Reverse DNS", name.to_owned()));
+    }
+    let names: Vec<String> = site.names(profile.addr).iter().map(asked).collect();
     if !names.is_empty() {
         facts.push(("Names", names.join(", ")));
     }
-    if !profile.services.is_empty() {
-        let services = profile
-            .services
-            .iter()
-            .map(|(port, proto)| format!("{port}/{}", crate::output::proto_name(*proto)));
+    // What the site has seen of it as a server, also where its own profile sees only what it does.
+    let seen = host.map(|host| &host.services).filter(|seen| !seen.is_empty()).unwrap_or(&profile.services);
+    if !seen.is_empty() {
+        let services =
+            seen.iter().map(|(port, proto)| format!("{port}/{}", crate::output::proto_name(*proto)));
         facts.push(("Services", services.collect::<Vec<_>>().join(", ")));
     }
     for agent in &profile.user_agents {
@@ -154,7 +178,7 @@ fn put(folder: &Folder, slot: &mut Slot, site: &Site) {
         addr: profile.addr,
         first_seen_us: profile.first_seen_us,
         last_seen_us: profile.last_seen_us,
-        mac: host.and_then(|host| host.mac).or(profile.mac),
+        mac,
         facts: &facts,
     });
 }

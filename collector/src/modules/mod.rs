@@ -24,6 +24,7 @@ pub mod login;
 pub mod long_connections;
 pub mod mining;
 pub mod misused_ports;
+pub mod new_device;
 pub mod odd_connections;
 pub mod scans;
 pub mod sources;
@@ -142,6 +143,7 @@ pub const MODULES: &[Entry] = &[
     unknown_port::ENTRY,
     spreading::ENTRY,
     mining::ENTRY,
+    new_device::ENTRY,
 ];
 
 /// The modules of one configuration, ready to run.

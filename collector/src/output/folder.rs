@@ -16,8 +16,9 @@ use slips_agent::record::Mac;
 use super::file::{self, Growing, Settling};
 use super::findings::{Digest, Finding, Findings};
 use super::summary::{self, Counts, InputTotals, Summary};
-use super::{AlertLine, DecisionLine, Error, EvidenceLine, News, Watch, line};
+use super::{AlertLine, DecisionLine, Error, EvidenceLine, NameLine, News, Watch, line};
 use crate::config::Config;
+use crate::engine::site::Named;
 use crate::evidence::blocking::Decision;
 use crate::evidence::{Alert, Evidence};
 
@@ -74,6 +75,7 @@ struct State {
     log: Growing,
     alerts: Growing,
     decisions: Growing,
+    names: Growing,
     /// Windows of profiles that an alert asked to block, with the number of the first one that did.
     blocked: BTreeMap<(IpAddr, i64), u64>,
     by_type: BTreeMap<String, u64>,
@@ -107,6 +109,7 @@ impl Folder {
             log: Growing::new(dir.join("alerts.log")),
             alerts: Growing::new(dir.join("alerts.jsonl")),
             decisions: Growing::new(dir.join("blocking.jsonl")),
+            names: Growing::new(dir.join("names.jsonl")),
             blocked: BTreeMap::new(),
             by_type: BTreeMap::new(),
             alert_count: 0,
@@ -120,6 +123,7 @@ impl Folder {
             state.log.write()?;
             state.alerts.write()?;
             state.decisions.write()?;
+            state.names.write()?;
             file::replace(&dir.join("Blocked.txt"), &blocked_text(&state.blocked))?;
         }
         Ok(Self {
@@ -208,6 +212,15 @@ impl Folder {
             let mut state = self.lock();
             state.log.line(&(line::decision_text(decision) + "\n"));
             state.decisions.line(&line::json(&DecisionLine::from(decision)));
+            state.dirty = true;
+        }
+    }
+
+    /// Names became known.
+    pub fn named(&self, names: &[Named]) {
+        if self.files && !names.is_empty() {
+            let mut state = self.lock();
+            names.iter().for_each(|name| state.names.line(&line::json(&NameLine::from(name))));
             state.dirty = true;
         }
     }
@@ -322,6 +335,7 @@ impl Folder {
                 results.push(state.log.write());
                 results.push(state.alerts.write());
                 results.push(state.decisions.write());
+                results.push(state.names.write());
                 results.push(file::replace(&self.dir.join("Blocked.txt"), &blocked_text(&state.blocked)));
             }
             state.dirty = results.iter().any(Result::is_err);

@@ -5,6 +5,7 @@
 use serde::Serialize;
 use slips_agent::record::proto;
 
+use crate::engine::site::Named;
 use crate::evidence::blocking::Decision;
 use crate::evidence::{Alert, Evidence, Side};
 
@@ -194,6 +195,27 @@ impl<'a> From<&'a Decision> for DecisionLine<'a> {
             evidence: &d.evidence,
             reason: &d.reason,
         }
+    }
+}
+
+/// A line of `names.jsonl`.
+#[derive(Serialize, Debug)]
+pub struct NameLine<'a> {
+    /// s.
+    pub ts: f64,
+    /// What has the name.
+    pub address: std::net::IpAddr,
+    /// The name.
+    pub name: &'a str,
+    /// `dns`, `sni`, `http` or `reverse`.
+    pub how: &'static str,
+    /// Who asked.
+    pub asked_by: std::net::IpAddr,
+}
+
+impl<'a> From<&'a Named> for NameLine<'a> {
+    fn from(n: &'a Named) -> Self {
+        Self { ts: seconds(n.ts_us), address: n.addr, name: &n.name, how: n.how, asked_by: n.by }
     }
 }
 

@@ -21,8 +21,8 @@ use std::path::PathBuf;
 pub use findings::Finding;
 pub use folder::{Folder, ProfileView, WindowView};
 pub use line::{
-    AlertLine, DecisionLine, EvidenceLine, alert_text, clock, decision_text, evidence_text, proto_name,
-    seconds, sentence,
+    AlertLine, DecisionLine, EvidenceLine, NameLine, alert_text, clock, decision_text, evidence_text,
+    proto_name, seconds, sentence,
 };
 pub use summary::{Counts, InputTotals, Losses, Summary};
 pub use watch::{News, Watch};

@@ -7,6 +7,7 @@
 pub mod addr;
 pub mod letters;
 pub mod tuples;
+pub mod vendor;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -61,6 +61,16 @@ impl<K: Hash + Eq, V> Generations<K, V> {
         self.touch_or(key, V::default).0
     }
 
+    /// Renews the entry with another value.
+    pub fn replace(&mut self, key: K, value: V)
+    where
+        K: Clone,
+        V: Clone,
+    {
+        let entry = self.touch_or(key, || value.clone()).0;
+        *entry = value;
+    }
+
     /// All entries, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.young.iter().chain(self.old.iter())

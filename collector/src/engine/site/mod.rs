@@ -6,10 +6,12 @@
 //! what is seen again is renewed.
 
 mod generations;
+mod reverse;
 mod shield;
 mod stage;
 mod vouched;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use hashbrown::HashMap;
 use slips_agent::record::Mac;
 
 pub use generations::Generations;
+pub use stage::Named;
 pub(crate) use stage::{Lanes, Stage};
 pub(crate) use vouched::names_said;
 
@@ -51,9 +54,32 @@ pub struct Name {
     pub last_us: u64,
 }
 
+impl How {
+    /// Lower-case name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Sni => "sni",
+            Self::HttpHost => "http",
+        }
+    }
+}
+
 impl Name {
     /// Askers kept of one name of one address.
     pub const MAX_ASKERS: usize = 8;
+}
+
+/// A hardware address.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Device {
+    /// When it was seen first.
+    pub first_us: u64,
+    /// Address that it had then.
+    pub first_addr: Option<IpAddr>,
+    /// Addresses seen with it, latest last.
+    pub addrs: Vec<IpAddr>,
 }
 
 /// What is known of a host of the local network.
@@ -63,6 +89,13 @@ pub struct Host {
     pub mac: Option<Mac>,
     /// Name it gave to the DHCP server.
     pub host_name: Option<Arc<str>>,
+    /// Ports it answered on: port and protocol, at most [`Host::MAX_SERVICES`].
+    pub services: BTreeSet<(u16, u8)>,
+}
+
+impl Host {
+    /// Services kept.
+    pub const MAX_SERVICES: usize = 64;
 }
 
 /// The site as known at one place of the stream.
@@ -70,7 +103,9 @@ pub struct Host {
 pub struct Site {
     names: Generations<IpAddr, Vec<Name>>,
     hosts: Generations<IpAddr, Host>,
-    macs: Generations<Mac, Vec<IpAddr>>,
+    macs: Generations<Mac, Device>,
+    reverse: Generations<IpAddr, Arc<str>>,
+    since_us: u64,
     gateway: Option<IpAddr>,
     gateway_mac: Option<Mac>,
     derived_local: Vec<Network>,
@@ -102,9 +137,15 @@ pub(crate) enum Update {
     /// `addr` is `name`, says a reply to or request of `by`.
     Named { addr: IpAddr, name: Arc<str>, how: How, by: IpAddr, ts_us: u64 },
     /// `addr` uses `mac`.
-    Mac { addr: IpAddr, mac: Mac },
+    Mac { addr: IpAddr, mac: Mac, ts_us: u64 },
+    /// `addr` is `name`, says whoever it belongs to (reverse DNS).
+    Reverse { addr: IpAddr, name: Arc<str> },
+    /// The traffic begins.
+    Since(u64),
     /// `addr` calls itself `name`.
     HostName { addr: IpAddr, name: Arc<str> },
+    /// `addr` answers on this port.
+    Service { addr: IpAddr, port: u16, proto: u8 },
     /// The way out.
     Gateway { addr: Option<IpAddr>, mac: Option<Mac> },
     /// It answers the DNS questions of the site.
@@ -125,6 +166,8 @@ impl Site {
             names: Generations::new(MAX_NAMED),
             hosts: Generations::new(MAX_HOSTS),
             macs: Generations::new(MAX_HOSTS),
+            reverse: Generations::new(MAX_NAMED),
+            since_us: 0,
             gateway: None,
             gateway_mac: None,
             derived_local: Vec::new(),
@@ -195,7 +238,26 @@ impl Site {
     /// Addresses seen with a hardware address, latest last: the other IP version of the same host is among them.
     #[must_use]
     pub fn addresses(&self, mac: Mac) -> &[IpAddr] {
-        self.macs.get(&mac).map_or(&[], Vec::as_slice)
+        self.macs.get(&mac).map_or(&[], |device| device.addrs.as_slice())
+    }
+
+    /// What is known of a hardware address.
+    #[must_use]
+    pub fn device(&self, mac: Mac) -> Option<&Device> {
+        self.macs.get(&mac)
+    }
+
+    /// The name that reverse DNS gives an address. Whoever owns the address may write there what he likes: it is for people to read,
+    /// never for decisions.
+    #[must_use]
+    pub fn reverse(&self, addr: IpAddr) -> Option<&str> {
+        self.reverse.get(&addr).map(|name| &**name)
+    }
+
+    /// Traffic time since which the site is known.
+    #[must_use]
+    pub const fn since_us(&self) -> u64 {
+        self.since_us
     }
 
     /// Address of the router to the internet, if it is known.
@@ -280,14 +342,18 @@ impl Site {
     pub(super) fn wants(&self, update: &Update) -> bool {
         match update {
             // Names are asked for again and again, and who asked last matters.
-            Update::Named { .. } | Update::Whitelist(_) | Update::Forget(_) => true,
-            Update::Mac { addr, mac } => {
+            Update::Named { .. } | Update::Since(_) | Update::Whitelist(_) | Update::Forget(_) => true,
+            Update::Reverse { addr, name } => self.reverse(*addr) != Some(name),
+            Update::Mac { addr, mac, .. } => {
                 !self.hosts.is_young(addr) || self.host(*addr).and_then(|h| h.mac) != Some(*mac)
             }
             Update::HostName { addr, name } => {
                 !self.hosts.is_young(addr)
                     || self.host(*addr).and_then(|h| h.host_name.as_ref()) != Some(name)
             }
+            Update::Service { addr, port, proto } => self.host(*addr).is_none_or(|host| {
+                host.services.len() < Host::MAX_SERVICES && !host.services.contains(&(*port, *proto))
+            }),
             Update::Gateway { addr, mac } => self.gateway != *addr || self.gateway_mac != *mac,
             Update::DnsServer(addr) => {
                 self.dns_servers.len() < Self::MAX_DNS_SERVERS && !self.dns_servers.contains(addr)
@@ -302,11 +368,17 @@ impl Site {
     pub(super) fn apply(&mut self, update: &Update) {
         match update {
             Update::Named { addr, name, how, by, ts_us } => self.named(*addr, name, *how, *by, *ts_us),
-            Update::Mac { addr, mac } => {
+            Update::Mac { addr, mac, ts_us } => {
                 self.hosts.touch(*addr).mac = Some(*mac);
-                remember(self.macs.touch(*mac), *addr, MAX_ADDRS);
+                let new = || Device { first_us: *ts_us, first_addr: Some(*addr), addrs: Vec::new() };
+                remember(&mut self.macs.touch_or(*mac, new).0.addrs, *addr, MAX_ADDRS);
             }
+            Update::Reverse { addr, name } => self.reverse.replace(*addr, Arc::clone(name)),
+            Update::Since(ts_us) => self.since_us = *ts_us,
             Update::HostName { addr, name } => self.hosts.touch(*addr).host_name = Some(Arc::clone(name)),
+            Update::Service { addr, port, proto } => {
+                self.hosts.touch(*addr).services.insert((*port, *proto));
+            }
             Update::Gateway { addr, mac } => (self.gateway, self.gateway_mac) = (*addr, *mac),
             Update::DnsServer(addr) => self.dns_servers.push(*addr),
             Update::Local(network) => self.derived_local.push(*network),

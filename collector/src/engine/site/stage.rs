@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use slips_agent::app::record::{AnswerData, App, Dhcp, Dns};
-use slips_agent::record::{AppRecord, ArpRecord, FlowKind, FlowRecord, Mac};
+use slips_agent::record::{AppRecord, ArpRecord, FlowKind, FlowRecord, Mac, proto};
 
-use super::{Generations, How, Site, Update};
+use super::{Generations, How, Name, Site, Update, reverse};
 use crate::config::{Config, Direction, Network};
 use crate::engine::clock::Clock;
 use crate::engine::round::{Change, Held, Item, Job};
@@ -58,6 +58,24 @@ pub(crate) struct Stage {
     /// Questions that an address has answered.
     answered: Generations<IpAddr, u32>,
     counts: Counts,
+    /// Names that became known, for who keeps them.
+    named: Vec<Named>,
+    keeps_names: bool,
+}
+
+/// A name that became known, or that another address asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Named {
+    /// When.
+    pub ts_us: u64,
+    /// What has the name.
+    pub addr: IpAddr,
+    /// The name, lower case.
+    pub name: Arc<str>,
+    /// `dns`, `sni`, `http` or `reverse`.
+    pub how: &'static str,
+    /// Who asked.
+    pub by: IpAddr,
 }
 
 impl Stage {
@@ -78,6 +96,8 @@ impl Stage {
             contacts: Generations::new(MAX_CONTACTS),
             answered: Generations::new(MAX_SERVERS),
             counts: Counts::default(),
+            named: Vec::new(),
+            keeps_names: config.create_log_files,
         }
     }
 
@@ -136,6 +156,9 @@ impl Stage {
             Record::Note(note) => self.note(note, lanes),
             Record::Folded(folded) => self.folded(folded, lanes),
         }
+        if self.seq == 1 {
+            self.learn(Update::Since(self.clock.now_us()), lanes);
+        }
     }
 
     fn flow(&mut self, flow: Box<FlowRecord>, lanes: &mut impl Lanes) {
@@ -146,6 +169,7 @@ impl Stage {
         let (orig, resp) = (flow.tuple.orig_addr, flow.tuple.resp_addr);
         let macs = (flow.orig_mac, flow.resp_mac);
         let prevalence = self.prevalence(orig, resp);
+        let service = served(&flow).filter(|_| addr::is_private(resp) || self.site.is_local(resp));
         if self.site.hides_flow(&flow) {
             if flow.kind == FlowKind::Final {
                 self.hidden("whitelisted_flows");
@@ -157,6 +181,9 @@ impl Stage {
             self.route(orig, Role::Client, prevalence, Job::Flow(Held::One(flow)), lanes);
         }
         self.learn_from_ends(orig, resp, macs, lanes);
+        if let Some((port, proto)) = service {
+            self.learn(Update::Service { addr: resp, port, proto }, lanes);
+        }
     }
 
     fn app(&mut self, app: Box<AppRecord<Text>>, lanes: &mut impl Lanes) {
@@ -197,7 +224,7 @@ impl Stage {
             self.route(sender, Role::Client, 0, Job::Arp(arp), lanes);
         }
         if known && is_unicast(mac) {
-            self.learn(Update::Mac { addr: sender, mac }, lanes);
+            self.learn(Update::Mac { addr: sender, mac, ts_us: self.clock.now_us() }, lanes);
             if self.site.gateway_mac() == Some(mac) && self.site.gateway().is_none() {
                 self.learn(Update::Gateway { addr: Some(sender), mac: Some(mac) }, lanes);
             }
@@ -322,7 +349,7 @@ impl Stage {
             // What ARP or DHCP said of the router or behind it stays.
             if local && !addr::is_multicast(end) && (known.is_none() || self.site.gateway_mac() != Some(mac))
             {
-                self.learn(Update::Mac { addr: end, mac }, lanes);
+                self.learn(Update::Mac { addr: end, mac, ts_us: self.clock.now_us() }, lanes);
             }
         }
         if let Some(mac) = resp_mac.filter(|mac| is_unicast(*mac))
@@ -337,11 +364,34 @@ impl Stage {
     }
 
     fn learn_from_dns(&mut self, dns: &Dns<Text>, by: IpAddr, ts_us: u64, lanes: &mut impl Lanes) {
+        /// Type of a question of reverse DNS, and of its answers.
+        const PTR: u16 = 12;
         for answer in &dns.answers {
-            if let AnswerData::Addr(addr) = answer.data {
-                self.learn_name(addr, &dns.query, How::Dns, by, ts_us, lanes);
+            match &answer.data {
+                AnswerData::Addr(addr) => self.learn_name(*addr, &dns.query, How::Dns, by, ts_us, lanes),
+                AnswerData::Name(name) if dns.qtype == PTR && answer.rtype == PTR => {
+                    let Some(addr) = reverse::address(&dns.query) else { continue };
+                    let name: Arc<str> = name.trim_end_matches('.').to_ascii_lowercase().into();
+                    if self.site.reverse(addr) != Some(&name) {
+                        self.note_name(addr, &name, "reverse", by, ts_us);
+                    }
+                    self.learn(Update::Reverse { addr, name }, lanes);
+                }
+                AnswerData::Name(_) | AnswerData::Text(_) => {}
             }
         }
+    }
+
+    /// For `names.jsonl`.
+    fn note_name(&mut self, addr: IpAddr, name: &Arc<str>, how: &'static str, by: IpAddr, ts_us: u64) {
+        if self.keeps_names {
+            self.named.push(Named { ts_us, addr, name: Arc::clone(name), how, by });
+        }
+    }
+
+    /// Names that became known since the last call.
+    pub fn named(&mut self) -> Vec<Named> {
+        std::mem::take(&mut self.named)
     }
 
     fn answered_by(&mut self, server: IpAddr, lanes: &mut impl Lanes) {
@@ -368,6 +418,13 @@ impl Stage {
         }
         let known = self.site.names(addr).iter().find(|known| known.name.eq_ignore_ascii_case(name));
         let name = known.map_or_else(|| name.to_ascii_lowercase().into(), |known| Arc::clone(&known.name));
+        let new = known.is_none_or(|k| {
+            k.askers.len() < Name::MAX_ASKERS && !k.askers.contains(&by)
+                || k.how == How::Dns && how != How::Dns
+        });
+        if new {
+            self.note_name(addr, &name, how.name(), by, ts_us);
+        }
         self.learn(Update::Named { addr, name, how, by, ts_us }, lanes);
     }
 
@@ -382,7 +439,7 @@ impl Stage {
         };
         if let Some(addr) = addr.filter(|addr| !addr.is_unspecified()) {
             if is_unicast(dhcp.client_mac) {
-                self.learn(Update::Mac { addr, mac: dhcp.client_mac }, lanes);
+                self.learn(Update::Mac { addr, mac: dhcp.client_mac, ts_us: self.clock.now_us() }, lanes);
             }
             if !dhcp.host_name.is_empty() {
                 self.learn(Update::HostName { addr, name: Arc::from(&*dhcp.host_name) }, lanes);
@@ -393,6 +450,12 @@ impl Stage {
             self.learn(Update::Gateway { addr: Some(router), mac }, lanes);
         }
     }
+}
+
+/// Port and protocol that the responder of a flow serves.
+fn served(flow: &FlowRecord) -> Option<(u16, u8)> {
+    let ports = matches!(flow.tuple.proto, proto::TCP | proto::UDP);
+    (ports && flow.established() && flow.resp.pkts > 0).then_some((flow.tuple.resp_port, flow.tuple.proto))
 }
 
 /// An address of one interface: not broadcast, not multicast, not empty.

@@ -4,11 +4,15 @@
 //! Enters: HTTP records, and what Zeek says of files and of methods. Leaves: one evidence per server, host or agent in a window. Never
 //! judges an agent by a letter inside a word. Prevents: updates and connectivity checks being told once a request.
 
+mod maker;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use slips_agent::app::record::Http;
 use slips_agent::record::{App, AppRecord};
+
+use maker::INCOMPATIBLE_USER_AGENT;
 
 use super::{About, Context, Count, Entry, Finding, Hook, Key, Kind, Module, Needs};
 use crate::config::Config;
@@ -30,6 +34,7 @@ static ABOUT: About = About {
         HTTP_TRAFFIC,
         EXECUTABLE_MIME_TYPE,
         WEIRD_HTTP_METHOD,
+        INCOMPATIBLE_USER_AGENT,
     ],
 };
 
@@ -230,6 +235,7 @@ fn agent(http: &Http<Text>, server: IpAddr, ctx: &mut Context<'_>) {
         );
         ctx.raise(ctx.finding(&SUSPICIOUS_USER_AGENT, (server, agent.as_str()), description));
     }
+    maker::judge(http, &agent, ctx);
     let Some(now) = system(&agent) else { return };
     let first = *ctx.profile_state::<System>().0.get_or_insert(now);
     // Darwin in an agent is any system of Apple.

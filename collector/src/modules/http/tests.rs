@@ -171,3 +171,41 @@ fn methods_that_no_standard_knows() {
 fn paths_of_targets() {
     assert_eq!((path("/a?b"), path("http://x.y/z#q"), path("http://x.y"), path("*")), ("/a", "/z", "/", "*"));
 }
+
+/// The system that an agent names, on a device whose maker is known.
+#[test]
+fn a_system_that_the_device_cannot_have() {
+    use slips_agent::record::{FlowRecord, Mac};
+    const APPLE: [u8; 3] = [0x3c, 0x22, 0xfb];
+    const PI: [u8; 3] = [0xb8, 0x27, 0xeb];
+    const MICROSOFT: [u8; 3] = [0x00, 0x50, 0xf2];
+    const REALTEK: [u8; 3] = [0x00, 0xe0, 0x4c];
+    const MADE_UP: [u8; 3] = [0x3e, 0x22, 0xfb];
+    const SAFARI: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.1 Safari/605.1.15";
+    const CHROME: &str = "Mozilla/5.0 (Linux; Android 13; SM-S901B) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/112.0 Mobile Safari/537.36";
+    let with = |[a, b, c]: [u8; 3], agent: &str| {
+        let first =
+            FlowRecord { orig_mac: Some(Mac([a, b, c, 1, 2, 3])), ..flow(0.0, ME, "192.168.1.1", 53) };
+        let outcome = found(vec![
+            crate::modules::bench::rec(first),
+            asked(2.0, "GET", "example.com", "/", agent, "text/html", 0),
+        ]);
+        let told = outcome.of("incompatible_user_agent");
+        told.first().map(|evidence| evidence.description.clone())
+    };
+    assert!(with(APPLE, WINDOWS).unwrap().starts_with("10.0.0.5 is a device made by Apple, Inc., and a program on it says that it is a system of Microsoft (Mozilla"));
+    assert!(with(PI, SAFARI).unwrap().contains("Safari, which runs on devices of Apple only"));
+    assert!(with(MICROSOFT, CHROME).unwrap().contains("a system of Google"));
+    for (device, agent) in [
+        (APPLE, SAFARI),
+        (APPLE, "MobileAsset/1.1 CFNetwork/1335 Darwin/21.6.0"),
+        (APPLE, "curl/8.5.0"),
+        (MICROSOFT, WINDOWS),
+        (PI, CHROME),
+        (PI, WINDOWS),
+        (REALTEK, SAFARI),
+        (MADE_UP, WINDOWS),
+    ] {
+        assert_eq!(with(device, agent), None, "{device:x?} {agent}");
+    }
+}
