@@ -55,7 +55,7 @@ pub(crate) fn analyse(path: &Path) -> Found {
 pub(crate) fn analyse_with(path: &Path, config: Config) -> Found {
     let kept: Arc<Mutex<Found>> = Arc::default();
     let hears = Arc::clone(&kept);
-    let watch = Watch::new(move |news| {
+    let watch = Watch::new(move |_, news| {
         let mut found = hears.lock().unwrap();
         match news {
             News::Evidence(e) | News::Grown(e) => {

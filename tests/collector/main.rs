@@ -7,6 +7,7 @@ mod support;
 
 mod cases;
 mod detections;
+mod exports;
 mod features;
 mod formats;
 mod identity;

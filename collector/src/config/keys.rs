@@ -23,7 +23,7 @@ pub struct Key {
 /// Width that stands for "never end the window", as in Slips.
 const ONE_WINDOW: &str = "only_one_tw";
 
-/// All keys, grouped by section.
+/// Keys, grouped by section; [`all`] adds those of the exports.
 pub const KEYS: &[Key] = &[
     Key {
         section: "timestamp",
@@ -253,32 +253,42 @@ pub const KEYS: &[Key] = &[
     },
 ];
 
+/// All keys of all sections, in the order of the shipped file.
+pub fn all() -> impl Iterator<Item = &'static Key> + Clone {
+    KEYS.iter().chain(super::export::KEYS)
+}
+
 /// The key of that name, or a sentence with the nearest known one.
 ///
 /// # Errors
 /// Unknown section or key.
 pub fn find(section: &str, name: &str) -> Result<&'static Key, String> {
     let lower = name.to_ascii_lowercase();
-    if let Some(key) = KEYS.iter().find(|k| k.section == section && k.name == lower) {
+    if let Some(key) = all().find(|k| k.section == section && k.name == lower) {
         return Ok(key);
     }
-    if !KEYS.iter().any(|k| k.section == section) {
-        let hint = nearest(section, KEYS.iter().map(|k| k.section));
+    if !all().any(|k| k.section == section) {
+        let hint = nearest(section, all().map(|k| k.section));
         return Err(format!(
             "unknown section [{section}]{}",
             hint.map_or_else(String::new, |h| format!(", did you mean [{h}]?"))
         ));
     }
-    if let Some(key) = KEYS.iter().find(|k| k.name == lower) {
+    if let Some(key) = all().find(|k| k.name == lower) {
         return Err(format!("{name} belongs into section [{}], not [{section}]", key.section));
     }
-    let hint = nearest(&lower, KEYS.iter().filter(|k| k.section == section).map(|k| k.name))
-        .or_else(|| nearest(&lower, KEYS.iter().map(|k| k.name)));
+    let hint = nearest(&lower, all().filter(|k| k.section == section).map(|k| k.name))
+        .or_else(|| nearest(&lower, all().map(|k| k.name)));
     let hint = hint.map_or_else(String::new, |h| format!(", did you mean {h}?"));
     Err(format!("unknown key {name} in section [{section}]{hint}"))
 }
 
-fn number(text: &str, least: u64, most: u64, expected: &str) -> Result<(u64, Option<String>), String> {
+pub(super) fn number(
+    text: &str,
+    least: u64,
+    most: u64,
+    expected: &str,
+) -> Result<(u64, Option<String>), String> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(expected.to_owned());
     }
@@ -289,7 +299,7 @@ fn number(text: &str, least: u64, most: u64, expected: &str) -> Result<(u64, Opt
 }
 
 /// Commas separate; the brackets and quotes of Slips' Python-style lists are accepted.
-fn list(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn list(text: &str) -> impl Iterator<Item = &str> {
     text.trim_matches(|c| matches!(c, '[' | ']'))
         .split(',')
         .map(|t| t.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\'' | '"')))
@@ -303,11 +313,11 @@ fn networks(text: &str) -> Result<Vec<Network>, String> {
     list(text).map(network).collect()
 }
 
-fn joined(items: impl Iterator<Item = String>) -> String {
+pub(super) fn joined(items: impl Iterator<Item = String>) -> String {
     items.collect::<Vec<_>>().join(", ")
 }
 
-fn yes_or_no(text: &str) -> Result<bool, String> {
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "yes" | "true" | "on" | "1" => Ok(true),
         "no" | "false" | "off" | "0" => Ok(false),

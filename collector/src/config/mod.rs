@@ -4,6 +4,7 @@
 //! table, [`keys`], makes validation, defaults and the printed effective configuration; the shipped `slips.conf` is
 //! compared with it by a test. Prevents: a key that is written and silently not read.
 
+pub mod export;
 pub mod keys;
 mod network;
 mod raw;
@@ -76,6 +77,8 @@ pub struct Config {
     pub data_folder_written: Option<PathBuf>,
     /// Those databases, open. Not a key: the front of the program opens them ([`Config::open`]).
     pub geo: crate::info::Geo,
+    /// `[exporting_alerts]`.
+    pub export: export::Export,
     /// Where evidence goes besides the folder. Not a key: the front of the program sets it.
     pub watch: crate::output::Watch,
 }
@@ -108,6 +111,7 @@ impl Default for Config {
             geo_databases: Vec::new(),
             data_folder_written: None,
             geo: crate::info::Geo::default(),
+            export: export::Export::default(),
             watch: crate::output::Watch::default(),
         }
     }
@@ -191,6 +195,7 @@ impl Config {
                 *path = base.join(&*path);
             }
         }
+        self.export.resolve(base);
     }
 
     /// Where lists, databases and answers are kept: as written, else `/var/lib/slips` for the super-user and
@@ -233,7 +238,7 @@ impl Config {
         );
         let default = Self::default();
         let mut section = "";
-        for key in keys::KEYS {
+        for key in keys::all() {
             if key.section != section {
                 section = key.section;
                 out.push_str(&format!("\n[{section}]\n"));
@@ -253,7 +258,7 @@ impl Config {
     pub fn effective(&self) -> String {
         let mut out = String::new();
         let mut section = "";
-        for key in keys::KEYS {
+        for key in keys::all() {
             if key.section != section {
                 section = key.section;
                 if !out.is_empty() {

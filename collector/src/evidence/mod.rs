@@ -26,6 +26,9 @@ pub enum ThreatLevel {
 }
 
 impl ThreatLevel {
+    /// All, least first.
+    pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
+
     /// Weight in the accumulation.
     #[must_use]
     pub const fn value(self) -> f64 {

@@ -118,6 +118,7 @@ impl Fleet {
                 name
             }
         };
+        self.sites.again(true);
         let count = self
             .journal
             .replay(|site, sensor, bytes| self.sites.report(&name(site), &name(sensor), bytes))
@@ -127,6 +128,7 @@ impl Fleet {
                 self.sites.losses(&name(&site), lost, rejected);
             }
         }
+        self.sites.again(false);
         if count > 0 {
             (self.job.notify)(&format!("{count} reports of the journal are read again"));
         }

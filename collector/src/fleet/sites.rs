@@ -28,8 +28,18 @@ const WAITING: usize = 64;
 
 /// Work for a site.
 enum Work {
-    Report { site: Arc<str>, sensor: Arc<str>, bytes: Bytes },
-    Losses { site: Arc<str>, lost: u64, rejected: u64 },
+    Report {
+        site: Arc<str>,
+        sensor: Arc<str>,
+        bytes: Bytes,
+    },
+    Losses {
+        site: Arc<str>,
+        lost: u64,
+        rejected: u64,
+    },
+    /// What follows was analysed by an earlier run, or is new from here on.
+    Again(bool),
 }
 
 /// Says something to a person. Called from worker threads.
@@ -73,7 +83,7 @@ impl Sites {
             let (send, receive) = sync_channel(WAITING);
             let mut worker = Worker {
                 out: out.to_owned(),
-                config: Config { shards: 1, ..config.clone() },
+                config: Config { shards: 1, watch: config.watch.apart(), ..config.clone() },
                 modules: Arc::clone(modules),
                 notify: Arc::clone(notify),
                 sites: BTreeMap::new(),
@@ -98,6 +108,15 @@ impl Sites {
     /// Tells a site of reports that it will never see.
     pub fn losses(&self, site: &Arc<str>, lost: u64, rejected: u64) {
         self.give(site, Work::Losses { site: Arc::clone(site), lost, rejected });
+    }
+
+    /// Whether the reports that follow are only read again: their findings were told before.
+    pub fn again(&self, again: bool) {
+        for (send, _) in &self.workers {
+            if send.send(Work::Again(again)).is_err() {
+                self.dead.set(true);
+            }
+        }
     }
 
     /// Whether all workers run. The journal has what a dead one missed, but to go on would look like health.
@@ -242,6 +261,11 @@ impl Worker {
                         site.dirty = true;
                     }
                 }
+                Ok(Work::Again(again)) => {
+                    // What the records so far lead to belongs to them.
+                    self.refresh();
+                    self.config.watch.again(again);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -272,11 +296,12 @@ impl Worker {
 
     fn site(&mut self, name: &Arc<str>) -> Option<&mut Site> {
         if !self.sites.contains_key(name) {
-            let site = match Folder::create(&self.out.join(&**name), &self.config) {
+            let config = Config { watch: self.config.watch.at(name), ..self.config.clone() };
+            let site = match Folder::create(&self.out.join(&**name), &config) {
                 Ok(folder) => {
                     let folder = Arc::new(folder);
                     let engine =
-                        Engine::with_modules(&self.config, Arc::clone(&folder), Arc::clone(&self.modules));
+                        Engine::with_modules(&config, Arc::clone(&folder), Arc::clone(&self.modules));
                     Some(Site {
                         engine,
                         folder,

@@ -107,7 +107,7 @@ fn whole(
     let dir = std::env::temp_dir().join("slips-bench-makes-no-files");
     let kept: Arc<Mutex<Outcome>> = Arc::default();
     let hears = Arc::clone(&kept);
-    let watch = crate::output::Watch::new(move |news| hears.lock().unwrap().hear(news));
+    let watch = crate::output::Watch::new(move |_, news| hears.lock().unwrap().hear(news));
     let config = Config { create_log_files: false, watch, ..config.clone() };
     let folder = Arc::new(Folder::create(&dir, &config).unwrap());
     let mut engine = make(&config, folder, Arc::new(modules));

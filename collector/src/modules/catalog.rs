@@ -151,8 +151,7 @@ mod tests {
                 assert!(!text.is_empty(), "{} {}", about.name, kind.name);
             }
             for key in kind.keys {
-                let known =
-                    crate::config::keys::KEYS.iter().any(|k| format!("[{}] {}", k.section, k.name) == *key);
+                let known = crate::config::keys::all().any(|k| format!("[{}] {}", k.section, k.name) == *key);
                 assert!(known, "{}: no key {key}", kind.name);
             }
             let proof = PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -15,9 +15,12 @@ use slips_agent::record::Mac;
 
 use super::file::{self, Growing, Settling};
 use super::findings::{Digest, Finding, Findings};
+use super::idmef::{Author, Message};
 use super::summary::{self, Counts, InputTotals, Summary};
-use super::{AlertLine, DecisionLine, Error, EvidenceLine, NameLine, News, Watch, line};
+use super::uuid::Known;
+use super::{AlertLine, DecisionLine, Error, EvidenceLine, NameLine, News, Watch, line, stix};
 use crate::config::Config;
+use crate::config::export::Receiver;
 use crate::engine::site::Named;
 use crate::evidence::blocking::Decision;
 use crate::evidence::{Alert, Evidence};
@@ -60,6 +63,8 @@ pub struct Folder {
     dir: PathBuf,
     files: bool,
     watch: Watch,
+    /// Name of this machine in files that other programs read.
+    sensor: String,
     started: Instant,
     state: Mutex<State>,
 }
@@ -76,6 +81,12 @@ struct State {
     alerts: Growing,
     decisions: Growing,
     names: Growing,
+    /// `alerts.json`.
+    idmef: Growing,
+    /// Messages that told evidence last.
+    told: Known,
+    /// `STIX_data.json`, if it is asked for.
+    bundle: Option<Bundle>,
     /// Windows of profiles that an alert asked to block, with the number of the first one that did.
     blocked: BTreeMap<(IpAddr, i64), u64>,
     by_type: BTreeMap<String, u64>,
@@ -85,10 +96,34 @@ struct State {
     error: Option<Error>,
 }
 
+/// A STIX bundle: objects that will not change on disk, behind them those that may, and its end.
+#[derive(Debug)]
+struct Bundle {
+    file: Settling,
+    /// Identities of the objects in it.
+    known: Known,
+    /// Groupings that wait for the next refresh.
+    groupings: String,
+}
+
+impl Bundle {
+    const END: &str = "\n]}\n";
+
+    fn new(path: PathBuf, author: Author<'_>) -> Self {
+        let mut file = Settling::new(path);
+        let name = super::uuid::Uuid::of(&["bundle", author.sensor, author.site]);
+        let head = stix::head(author).map(|object| object.to_string()).join(",\n");
+        file.settle(&format!("{{\"type\":\"bundle\",\"id\":\"bundle--{name}\",\"objects\":[\n{head}"));
+        Self { file, known: Known::default(), groupings: String::new() }
+    }
+}
+
 /// Evidence whose line may change.
 #[derive(Debug)]
 struct Open {
     line: String,
+    /// Its STIX object, with a comma in front; empty if it has none.
+    object: String,
     /// The line is its last.
     last: bool,
     profile: IpAddr,
@@ -110,12 +145,19 @@ impl Folder {
             alerts: Growing::new(dir.join("alerts.jsonl")),
             decisions: Growing::new(dir.join("blocking.jsonl")),
             names: Growing::new(dir.join("names.jsonl")),
+            idmef: Growing::new(dir.join("alerts.json")),
+            told: Known::default(),
+            bundle: None,
             blocked: BTreeMap::new(),
             by_type: BTreeMap::new(),
             alert_count: 0,
             input: InputTotals::default(),
             findings: Findings::default(),
             error: None,
+        };
+        let sensor = match config.export.sensor_name.as_str() {
+            "" => "slips".to_owned(),
+            name => name.to_owned(),
         };
         if config.create_log_files {
             file::make_dir(dir)?;
@@ -124,12 +166,20 @@ impl Folder {
             state.alerts.write()?;
             state.decisions.write()?;
             state.names.write()?;
+            state.idmef.write()?;
+            if config.export.to.contains(&Receiver::Stix) {
+                let author = Author { sensor: &sensor, site: config.watch.site() };
+                let mut bundle = Bundle::new(dir.join("STIX_data.json"), author);
+                bundle.file.write(Bundle::END)?;
+                state.bundle = Some(bundle);
+            }
             file::replace(&dir.join("Blocked.txt"), &blocked_text(&state.blocked))?;
         }
         Ok(Self {
             dir: dir.to_owned(),
             files: config.create_log_files,
             watch: config.watch.clone(),
+            sensor,
             started: Instant::now(),
             state: Mutex::new(state),
         })
@@ -154,6 +204,9 @@ impl Folder {
         let mut state = self.lock();
         if self.files {
             state.log.line(&(line::evidence_text(evidence) + "\n"));
+            let author = self.author();
+            let before = state.told.insert(evidence.id, author.telling(evidence));
+            state.idmef.line(&line::json(&Message::evidence(author, evidence, before)));
         }
         self.put(&mut state, evidence);
     }
@@ -164,13 +217,25 @@ impl Folder {
         self.put(&mut self.lock(), evidence);
     }
 
+    fn author(&self) -> Author<'_> {
+        Author { sensor: &self.sensor, site: self.watch.site() }
+    }
+
     fn put(&self, state: &mut State, evidence: &Evidence) {
         // What is settled cannot change: a reader may have passed it.
         if evidence.id <= state.settled {
             return;
         }
+        let mut object = String::new();
+        if let Some(bundle) = &mut state.bundle
+            && let Some(indicator) = stix::indicator(self.author(), evidence)
+        {
+            bundle.known.insert(evidence.id, self.author().evidence(evidence));
+            object = format!(",\n{indicator}");
+        }
         let open = Open {
             line: line::json(&EvidenceLine::from(evidence)),
+            object,
             last: false,
             profile: evidence.profile,
             digest: Digest::of(evidence),
@@ -201,6 +266,14 @@ impl Folder {
         if self.files {
             state.log.line(&(line::alert_text(alert) + "\n"));
             state.alerts.line(&line::json(&AlertLine::from(alert)));
+            let told = state.told.of(&alert.evidence);
+            state.idmef.line(&line::json(&Message::alert(self.author(), alert, told)));
+            if let Some(bundle) = &mut state.bundle
+                && let Some(grouping) =
+                    stix::grouping(self.author(), alert, &bundle.known.of(&alert.evidence))
+            {
+                bundle.groupings.push_str(&format!(",\n{grouping}"));
+            }
         }
         state.dirty = true;
     }
@@ -323,6 +396,9 @@ impl Folder {
             if self.files {
                 state.evidence.settle(&open.line);
             }
+            if let Some(bundle) = &mut state.bundle {
+                bundle.file.settle(&open.object);
+            }
             state.findings.settle(open.profile, state.settled, open.digest);
             state.dirty = true;
         }
@@ -336,6 +412,13 @@ impl Folder {
                 results.push(state.alerts.write());
                 results.push(state.decisions.write());
                 results.push(state.names.write());
+                results.push(state.idmef.write());
+                if let Some(bundle) = &mut state.bundle {
+                    bundle.file.settle(&std::mem::take(&mut bundle.groupings));
+                    let objects = state.open.values().map(|open| open.object.as_str());
+                    let tail: String = objects.chain([Bundle::END]).collect();
+                    results.push(bundle.file.write(&tail));
+                }
                 results.push(file::replace(&self.dir.join("Blocked.txt"), &blocked_text(&state.blocked)));
             }
             state.dirty = results.iter().any(Result::is_err);

@@ -28,7 +28,7 @@ pub fn formatted(us: u64, pattern: &str) -> Option<String> {
     Some(stamp.strftime(pattern).to_string())
 }
 
-fn four_decimals(value: f64) -> f64 {
+pub fn four_decimals(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 

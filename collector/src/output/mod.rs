@@ -4,13 +4,17 @@
 //! `docs/output.md`. Never decides anything. Prevents: a reader that sees half a line, a folder that is readable by
 //! everyone, and a full disk that ends the analysis.
 
+pub mod export;
 pub mod features;
 mod file;
 mod findings;
 mod folder;
+mod idmef;
 mod line;
+mod stix;
 mod summary;
 pub mod timeline;
+mod uuid;
 mod watch;
 mod window;
 
@@ -25,7 +29,7 @@ pub use line::{
     proto_name, seconds, sentence,
 };
 pub use summary::{Counts, InputTotals, Losses, Summary};
-pub use watch::{News, Watch};
+pub use watch::{News, Origin, Watch};
 pub use window::window_text;
 
 /// What could not be written.

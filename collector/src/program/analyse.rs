@@ -16,7 +16,7 @@ use super::args::{Analysis, Input};
 use super::console::Console;
 use super::reload::Reload;
 use super::story::{SHOWN, story};
-use super::{Failure, interrupted, say};
+use super::{Failure, exports, interrupted, say};
 use crate::config::{Config, Network};
 use crate::engine::{Engine, Refresh};
 use crate::input::live::Live;
@@ -41,6 +41,7 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
     let live = analysis.inputs.iter().any(Input::is_live);
     let notes = console.clone();
     let _reload = Reload::start(config, &modules, live, Arc::new(move |text: &str| notes.note(text)))?;
+    let receivers = exports::open(config, &console)?;
     let (sources, names) = open(&analysis.inputs, config)?;
     let dir = dir(analysis.out.as_deref(), config.create_log_files)?;
     if analysis.check {
@@ -49,6 +50,7 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
         }
         return Ok(());
     }
+    let running = exports::start(receivers, config, &console)?;
     let folder = Folder::create(&dir, config).map_err(|error| Failure::usage(error.to_string()))?;
     let folder = Arc::new(folder);
     if config.verbose >= 3 {
@@ -67,8 +69,10 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
         Ok([source]) => source,
         Err(sources) => Box::new(Merged::new(sources)),
     };
-    let (read, summary) = feed(engine, source, &folder, &console, &stop, config)?;
+    let fed = feed(engine, source, &folder, &console, &stop, config);
     console.done();
+    exports::finish(running, config, &console);
+    let (read, summary) = fed?;
     if analysis.json {
         let text = serde_json::to_string(&summary).map_err(|e| Failure::run(e.to_string()))?;
         say(&format!("{text}\n"));

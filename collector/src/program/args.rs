@@ -47,6 +47,7 @@ pub(super) const FLAGS: &[&str] = &[
     "--follow",
     "serve",
     "sensor",
+    "test-export",
     "--broker",
     "--insecure",
     "--patience",
@@ -119,6 +120,7 @@ pub(super) struct Args {
 enum Command {
     Serve(Serve),
     Sensor(Sensor),
+    TestExport(TestExport),
 }
 
 /// Asks one sensor for its status, or to do something: slips sensor home/router status | detail flows|features | block ADDRESS SECONDS | unblock ADDRESS
@@ -199,6 +201,15 @@ impl Sensor {
     }
 }
 
+/// Sends a test message to everyone who is told of evidence and alerts by the configuration, and says who took it. It begins with `slips [-c …] test-export`.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "test-export")]
+struct TestExport {
+    /// configuration; default slips.conf in the current folder if there is one, else the built-in values
+    #[argh(option, short = 'c')]
+    config: Option<PathBuf>,
+}
+
 /// Analyses the reports of many sensors: one folder per site below the output folder. It begins with `slips [-c …] [-o …] serve`.
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "serve")]
@@ -265,6 +276,8 @@ pub(super) enum Job {
         /// What.
         ask: Ask,
     },
+    /// Send a test message to the receivers of exports.
+    TestExport(Config),
     /// Take reports of sensors.
     Serve {
         /// Where from.
@@ -302,6 +315,10 @@ impl Args {
     pub fn job(self) -> Result<(Job, Vec<String>), Failure> {
         if let Some(Command::Sensor(sensor)) = self.command {
             return Ok((sensor.job()?, Vec::new()));
+        }
+        if let Some(Command::TestExport(test)) = self.command {
+            let (config, notes) = load(test.config.or(self.config).as_deref())?;
+            return Ok((Job::TestExport(config), notes));
         }
         if let Some(Command::Serve(serve)) = self.command {
             if self.interface.len()

@@ -75,7 +75,7 @@ impl Console {
     /// Hears evidence and alerts.
     pub fn watch(&self) -> Watch {
         let console = self.clone();
-        Watch::new(move |news| console.hear(news))
+        Watch::new(move |_, news| console.hear(news))
     }
 
     fn hear(&self, news: News<'_>) {

@@ -6,6 +6,7 @@
 mod analyse;
 mod args;
 mod console;
+mod exports;
 mod reload;
 mod sensor;
 mod serve;
@@ -85,6 +86,7 @@ fn run(job: Job, notes: &[String]) -> Result<(), Failure> {
             say(&config.effective());
             Ok(())
         }
+        Job::TestExport(config) => exports::test(&config),
         Job::Analyse(analysis) => analyse::run(analysis),
         Job::Sensor { broker, site, sensor, ask } => sensor::run(&broker, &site, &sensor, &ask),
         Job::Serve { broker, patience, out, config } => serve::run(broker, patience, out, config),

@@ -10,7 +10,7 @@ use slips_agent::uplink::broker::Broker;
 use super::console::Console;
 use super::reload::Reload;
 use super::story::counted;
-use super::{Failure, interrupted};
+use super::{Failure, exports, interrupted};
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
 use crate::modules::Modules;
@@ -25,6 +25,8 @@ pub(super) fn run(
     let console = Console::new(false, config.verbose);
     config.watch = console.watch();
     config.open().map_err(Failure::usage)?;
+    let running = exports::start(exports::open(&config, &console)?, &mut config, &console)?;
+    let delivery = config.clone();
     let notes = console.clone();
     let notify = Arc::new(move |text: &str| notes.note(text));
     let modules = Arc::new(Modules::new(&config).map_err(Failure::usage)?);
@@ -33,7 +35,9 @@ pub(super) fn run(
     let failure = |f: fleet::Failure| if f.usage { Failure::usage(f.text) } else { Failure::run(f.text) };
     let fleet =
         Fleet::open(fleet::Job { broker, out, config, modules, patience, notify }).map_err(failure)?;
-    let outcome = fleet.run(&|| stop.load(Ordering::Relaxed)).map_err(failure)?;
+    let outcome = fleet.run(&|| stop.load(Ordering::Relaxed)).map_err(failure);
+    exports::finish(running, &delivery, &console);
+    let outcome = outcome?;
     let mut failed = Vec::new();
     for site in &outcome.sites {
         match &site.result {
