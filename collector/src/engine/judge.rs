@@ -88,7 +88,11 @@ impl Judge {
         match event.what {
             What::Created { window } => self.book.created(profile, window),
             What::Forgotten => self.book.forgotten(profile),
-            What::Closed { window, text } => {
+            // Texts of forgotten profiles must not wait for the end of the window: a flood makes millions.
+            What::Closed { window, text: Some(text), early: true } => {
+                self.draft(&Draft { profile, window, text });
+            }
+            What::Closed { window, text, .. } => {
                 if let Some(text) = text {
                     self.closed.insert((window, profile), text);
                 }

@@ -156,6 +156,8 @@ pub enum What {
         window: i64,
         /// What is written of it; `None` without files.
         text: Option<String>,
+        /// The profile is being forgotten: what is written now is all that will be.
+        early: bool,
     },
     /// A profile was forgotten to make room.
     Forgotten,

@@ -125,7 +125,10 @@ impl Shard {
     /// The next waiting call.
     fn call(&mut self) {
         let Some((due, Asker { window, born })) = self.timers.pop() else { return };
-        let Some(slot) = self.slots.get_mut(&due.profile).filter(|slot| slot.born == born) else { return };
+        let Some(slot) = self.slots.get_mut(&due.profile).filter(|slot| slot.born == born) else {
+            self.timers.orphan_gone();
+            return;
+        };
         slot.waiting = slot.waiting.saturating_sub(1);
         let (now_us, clock_us) = if self.ended { (self.now_us, u64::MAX) } else { (due.at_us, due.at_us) };
         let window = if slot.open(window).is_some() { window } else { self.grid.index(now_us) };
@@ -165,7 +168,8 @@ impl Shard {
             self.events.push(Event { order, what });
         }
         let text = self.pages.text(&open.window, &self.site);
-        self.events.push(Event { order, what: What::Closed { window: index, text } });
+        let early = order.phase == Phase::Record;
+        self.events.push(Event { order, what: What::Closed { window: index, text, early } });
     }
 
     /// Drops a profile with all that is kept about it.
@@ -176,19 +180,36 @@ impl Shard {
         let mut indices: Vec<i64> = slot.windows.iter().map(|open| open.window.index).collect();
         indices.sort_unstable();
         for index in indices {
+            self.leave(profile, index);
             self.close(profile, index, order);
-            if let Some(others) = self.open.get_mut(&index) {
-                others.retain(|p| *p != profile);
-                if others.is_empty() {
-                    self.open.remove(&index);
-                }
-            }
         }
         if let Some(mut slot) = self.slots.remove(&profile) {
+            self.timers.forget(slot.waiting, |profile, born| {
+                self.slots.get(&profile).is_some_and(|slot| slot.born == born)
+            });
             self.pages.last(&mut slot, &self.site);
         }
         count(&mut self.tally.losses, "profiles_forgotten");
         self.events.push(Event { order, what: What::Forgotten });
+    }
+
+    /// Takes a profile off the list of those with this window open. The last of the list moves to its place: a search
+    /// would make a flood of invented addresses cost the square of their number.
+    fn leave(&mut self, profile: IpAddr, index: i64) {
+        let Some(at) = self.slots.get_mut(&profile).and_then(|slot| slot.open(index)).map(|open| open.place) else {
+            return;
+        };
+        let Some(list) = self.open.get_mut(&index) else { return };
+        if at < list.len() {
+            list.swap_remove(at);
+        }
+        if list.is_empty() {
+            self.open.remove(&index);
+        } else if let Some(moved) = list.get(at)
+            && let Some(open) = self.slots.get_mut(moved).and_then(|slot| slot.open(index))
+        {
+            open.place = at;
+        }
     }
 
     fn item(&mut self, item: Item) {
@@ -351,13 +372,15 @@ impl Shard {
             return slot.windows.iter().map(|open| open.window.index).min();
         }
         let window = Window::new(index, self.grid.start_us(index), self.grid.end_us(index));
+        let list = self.open.entry(index).or_default();
         slot.windows.push(Open {
             window,
             states: States::default(),
             outbox: Outbox::default(),
             dirty: false,
+            place: list.len(),
         });
-        self.open.entry(index).or_default().push(profile);
+        list.push(profile);
         self.tally.windows += 1;
         Some(index)
     }

@@ -18,6 +18,8 @@ pub struct Open {
     pub outbox: Outbox,
     /// Changed since it was last written.
     pub dirty: bool,
+    /// Position in the shard's list of profiles with this window open.
+    pub place: usize,
 }
 
 /// See the head of the file.
