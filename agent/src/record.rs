@@ -356,6 +356,12 @@ impl FlowRecord {
     pub const fn established(&self) -> bool {
         self.state.established(self.pkts())
     }
+
+    /// Whether both ends are really there: the flow was established, and packets went both ways.
+    #[must_use]
+    pub const fn answered(&self) -> bool {
+        self.established() && self.orig.pkts > 0 && self.resp.pkts > 0
+    }
 }
 
 /// One ARP packet.

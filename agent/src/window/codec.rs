@@ -14,7 +14,7 @@ use super::rows::Row;
 use super::sketch::{HEAVY, Narrow, SUBS, Wide};
 use super::starts::{Bin, STARTS, Starts};
 use super::view::View;
-use super::{Class, Features, Role, Table};
+use super::{Class, Features, Table};
 
 /// Pairs in one part.
 const CHUNK: usize = 64;
@@ -62,14 +62,14 @@ impl Part<'_> {
 }
 
 impl PartBuf {
-    /// Which end of its flows the profile is.
+    /// Class of the flows in it.
     #[must_use]
-    pub const fn role(&self) -> Role {
+    pub const fn class(&self) -> Class {
         let (Owned::Stats(class, ..)
         | Owned::Pairs(class, ..)
         | Owned::Wide(class, ..)
         | Owned::Narrow(class, ..)) = &self.0;
-        class.role
+        *class
     }
 
     /// What is counted without regard to keys, with times in µs after the window's start; only one part of a class has it.

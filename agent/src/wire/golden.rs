@@ -252,7 +252,10 @@ fn a_part_of_a_feature_record() {
     assert_eq!(written, expected, "format version {VERSION}");
     let read: Vec<_> = Report::open(&expected).unwrap().records().collect::<Result<_, _>>().unwrap();
     let [Decoded::Folded(part)] = &*read else { panic!("{read:?}") };
-    assert_eq!((part.emitted_us, part.start_us, part.part.role()), (2_000_500, 1_000_000, Role::Client));
+    assert_eq!(
+        (part.emitted_us, part.start_us, part.part.class().role),
+        (2_000_500, 1_000_000, Role::Client)
+    );
 }
 
 #[test]

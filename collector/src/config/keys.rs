@@ -91,6 +91,17 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: "parameters",
+        name: "memory",
+        help: "Memory for the analysis of a site, MiB. Above it, addresses that were silent for longest are forgotten, never answered ones first.",
+        set: |c, text| {
+            let (mib, note) = number(text, crate::engine::Budget::LEAST_MIB, 1 << 20, "MiB")?;
+            c.memory_mib = mib;
+            Ok(note)
+        },
+        show: |c| c.memory_mib.to_string(),
+    },
+    Key {
+        section: "parameters",
         name: "create_log_files",
         help: "no: write no output folder (as -l).",
         set: |c, text| {

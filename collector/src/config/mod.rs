@@ -39,6 +39,8 @@ pub struct Config {
     pub home_networks: Vec<Network>,
     /// `[parameters] log_report_time`, s.
     pub log_report_time_s: u64,
+    /// `[parameters] memory`, MiB: what the analysis of a site may take.
+    pub memory_mib: u64,
     /// `[parameters] create_log_files`.
     pub create_log_files: bool,
     /// `[parameters] pcapfilter`: empty = every packet.
@@ -92,6 +94,7 @@ impl Default for Config {
             direction: Direction::Out,
             home_networks: Vec::new(),
             log_report_time_s: 5,
+            memory_mib: 2048,
             create_log_files: true,
             pcapfilter: String::new(),
             evidence_threshold: 0.25,

@@ -34,6 +34,11 @@ impl Grid {
         self.start_us(index).saturating_add(self.width_us)
     }
 
+    /// Index of the first window that is not closed when the clock is at `now_us`.
+    pub fn first_open(self, now_us: u64) -> i64 {
+        self.index(now_us).saturating_sub(1)
+    }
+
     /// When it closes: one width after its end, so that late flows still find it.
     pub fn closes_us(self, index: i64) -> u64 {
         self.end_us(index).saturating_add(self.width_us)
@@ -64,6 +69,8 @@ mod tests {
             let index = grid.index(t);
             prop_assert!(grid.start_us(index) <= t && t < grid.end_us(index));
             prop_assert_eq!(grid.start_us(index) % width, 0);
+            let first = grid.first_open(t);
+            prop_assert!(t < grid.closes_us(first) && (first <= 0 || t >= grid.closes_us(first - 1)));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Which modules are called for what, and the ways out of a call.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -83,9 +84,10 @@ const MAX_WAITING: u32 = 1024;
 /// The ways out of one call.
 pub struct Out<'a> {
     pub hooks: &'a Hooks,
-    /// Number and name of the module at hand.
-    pub module: (usize, &'static str),
+    /// Number and name of the module at hand, which changes while the rest stays.
+    pub module: &'a Cell<(usize, &'static str)>,
     pub profile: IpAddr,
+    pub seat: u32,
     pub window: i64,
     pub order: Order,
     pub now_us: u64,
@@ -111,10 +113,11 @@ impl Ways for Out<'_> {
             count(self.losses, "whitelisted_findings");
             return;
         }
-        match self.outbox.take(finding, self.module.1) {
+        let (_, module) = self.module.get();
+        match self.outbox.take(finding, module) {
             Ok(None) => {}
             Ok(Some(finding)) => {
-                let what = found(finding, self.window, self.module.1, self.now_us, self.site);
+                let what = found(finding, self.window, module, self.now_us, self.site);
                 self.events.push(Event { order: self.order, what });
             }
             Err(()) => count(self.losses, "evidence_refused"),
@@ -127,8 +130,8 @@ impl Ways for Out<'_> {
             count(self.losses, "module_waits_refused");
             return false;
         }
-        let due = Due { at_us, profile: self.profile, module: self.module.0, key };
-        let asker = Asker { window: self.window, born: self.born };
+        let due = Due { at_us, profile: self.profile, module: self.module.get().0, key };
+        let asker = Asker { window: self.window, seat: self.seat, born: self.born };
         *self.waiting += u32::from(timers.add(due, asker));
         true
     }

@@ -9,6 +9,7 @@
 //! Channels hold a few rounds: a slow stage slows the reader, nothing is dropped and memory does not grow. With one shard
 //! everything runs in the reader's thread. The result is the same on any number of shards.
 
+mod budget;
 mod clock;
 mod grid;
 mod hooks;
@@ -24,11 +25,10 @@ mod timers;
 mod workers;
 
 use std::fmt;
-use std::hash::BuildHasher as _;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use budget::Budget;
 pub use site::Site;
 
 use crate::config::Config;
@@ -124,12 +124,13 @@ impl Engine {
     fn with_stage(config: &Config, folder: Arc<Folder>, modules: Arc<Modules>, mut stage: Stage) -> Self {
         let shards = threads(config);
         let grid = Grid::new(config.window_width_us);
-        let book = Book::new(config.evidence_threshold, config.window_width_us);
+        let most = Budget::new(config).evidence_of_kind;
+        let book = Book::new(config.evidence_threshold, config.window_width_us).with_room(most);
         let files = folder.has_files().then(|| Arc::clone(&folder));
         let shard = || {
             let pages = Pages::new(files.clone(), config.timeline_human_timestamp);
             let site = Site::new(config);
-            Shard::new(grid, Hooks::new(Arc::clone(&modules), config), site, pages)
+            Shard::new(grid, Hooks::new(Arc::clone(&modules), config), site, pages, shards)
         };
         let workers = Workers::start((0..shards).map(|_| shard()).collect(), Judge::new(grid, book, folder));
         let mut lanes = Spread::new(shards);
@@ -259,26 +260,23 @@ struct Spread {
     items: Vec<Vec<Item>>,
     changes: Vec<Change>,
     count: usize,
-    /// Which shard an address belongs to must not be for senders to choose.
-    hasher: foldhash::fast::RandomState,
 }
 
 impl Spread {
     fn new(shards: usize) -> Self {
         let items = (0..shards).map(|_| Vec::new()).collect();
-        Self { items, changes: Vec::new(), count: 0, hasher: foldhash::fast::RandomState::default() }
-    }
-
-    fn shard(&self, profile: IpAddr) -> usize {
-        let shards = self.items.len() as u64;
-        self.hasher.hash_one(profile).checked_rem(shards).map_or(0, |shard| shard as usize)
+        Self { items, changes: Vec::new(), count: 0 }
     }
 }
 
 impl site::Lanes for Spread {
     fn item(&mut self, item: Item) {
-        let shard = self.shard(item.profile);
-        if let Some(items) = self.items.get_mut(shard) {
+        // Seats are given in turn, so no sender can choose a shard.
+        let shard = (item.seat as usize).checked_rem(self.items.len());
+        if let Some(items) = shard.and_then(|shard| self.items.get_mut(shard)) {
+            if items.capacity() == 0 {
+                items.reserve(ROUND / 2);
+            }
             items.push(item);
         }
     }

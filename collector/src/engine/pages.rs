@@ -2,15 +2,14 @@
 //!
 //! Timelines wait in memory and are written when many lines wait, at each refresh, and at the end. Without files nothing is made.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use slips_agent::app::record::App;
 use slips_agent::record::{AppRecord, FlowRecord};
 
 use super::round::Draft;
-use super::site::{Name, Site, Table};
-use super::slot::Slot;
+use super::site::{Name, Site};
+use super::slot::{Slot, Slots};
 use crate::input::Text;
 use crate::output::{Folder, ProfileView, timeline, window_text};
 use crate::profile::Window;
@@ -19,13 +18,15 @@ use crate::profile::vendor::{is_made_up, vendor};
 
 /// Bytes of one profile's timeline that wait at most.
 const MANY: usize = 32 << 10;
+/// The same of a profile that has no folder yet; further lines are left out.
+const FEW: usize = 1 << 10;
 
 /// See the head of the file.
 pub struct Pages {
     folder: Option<Arc<Folder>>,
     human: bool,
-    /// Profiles changed since they were last written.
-    dirty: Vec<IpAddr>,
+    /// Seats of profiles changed since they were last written.
+    dirty: Vec<u32>,
 }
 
 impl Pages {
@@ -34,8 +35,13 @@ impl Pages {
         Self { folder, human, dirty: Vec::new() }
     }
 
+    /// Whether any are written.
+    pub const fn any(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// A record of the profile was seen, in this window.
-    pub fn changed(&mut self, slot: &mut Slot, window: i64) {
+    pub fn changed(&mut self, seat: u32, slot: &mut Slot, window: i64) {
         if self.folder.is_none() {
             return;
         }
@@ -44,7 +50,7 @@ impl Pages {
         }
         if !slot.dirty {
             slot.dirty = true;
-            self.dirty.push(slot.profile.addr);
+            self.dirty.push(seat);
         }
     }
 
@@ -59,6 +65,9 @@ impl Pages {
     pub fn flow(&mut self, slot: &mut Slot, flow: &FlowRecord, site: &Site) {
         let Some(folder) = &self.folder else { return };
         let said = slot.speech.take(flow.uid);
+        if !slot.files && slot.timeline.len() >= FEW {
+            return;
+        }
         let said: Vec<App<&str>> = said.iter().map(|record| record.body.map(&mut |text| &**text)).collect();
         let profile = slot.profile.addr;
         let ends = &flow.tuple;
@@ -67,31 +76,35 @@ impl Pages {
         let place = site.place(peer);
         let entry = timeline::Entry { profile, flow, said: &said, names: &names, place };
         timeline::write(&entry, self.human, &mut slot.timeline);
-        if slot.timeline.len() >= MANY {
+        if slot.files && slot.timeline.len() >= MANY {
             folder.timeline(profile, &std::mem::take(&mut slot.timeline));
         }
     }
 
     /// Features and letters of a window as written to its file.
-    pub fn text(&self, window: &Window, site: &Site) -> Option<String> {
-        self.folder.as_ref().map(|_| text(window, site))
+    pub fn text(&self, slot: &Slot, window: &Window, site: &Site) -> Option<String> {
+        self.folder.as_ref().filter(|_| slot.files).map(|_| text(window, site))
     }
 
     /// Writes what changed of profiles.
-    pub fn write(&mut self, slots: &mut Table<IpAddr, Box<Slot>>, site: &Site) {
-        for addr in &self.dirty {
-            if let (Some(slot), Some(folder)) = (slots.get_mut(addr), &self.folder) {
+    pub fn write(&mut self, slots: &mut Slots, site: &Site) {
+        for seat in &self.dirty {
+            if let (Some(slot), Some(folder)) = (slots.get_mut(*seat), &self.folder) {
                 put(folder, slot, site);
             }
         }
     }
 
     /// Texts of changed windows that are still open; what changed counts as written afterwards.
-    pub fn drafts(&mut self, slots: &mut Table<IpAddr, Box<Slot>>, site: &Site) -> Vec<Draft> {
+    pub fn drafts(&mut self, slots: &mut Slots, site: &Site) -> Vec<Draft> {
         let mut drafts = Vec::new();
-        for profile in self.dirty.drain(..) {
-            let Some(slot) = slots.get_mut(&profile) else { continue };
+        for seat in self.dirty.drain(..) {
+            let Some(slot) = slots.get_mut(seat).filter(|slot| slot.dirty) else { continue };
             slot.dirty = false;
+            if !slot.files {
+                continue;
+            }
+            let profile = slot.profile.addr;
             for open in slot.windows.iter_mut().filter(|open| open.dirty) {
                 open.dirty = false;
                 drafts.push(Draft { profile, window: open.window.index, text: text(&open.window, site) });
@@ -119,6 +132,9 @@ fn asked(name: &Name) -> String {
 }
 
 fn put(folder: &Folder, slot: &mut Slot, site: &Site) {
+    if !slot.files {
+        return;
+    }
     let profile = &slot.profile;
     if !slot.timeline.is_empty() {
         folder.timeline(profile.addr, &std::mem::take(&mut slot.timeline));

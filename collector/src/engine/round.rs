@@ -28,6 +28,14 @@ pub struct Item {
     pub clock_us: u64,
     /// Whose.
     pub profile: IpAddr,
+    /// The profile's seat, see [`super::site::Roster`].
+    pub seat: u32,
+    /// Index of the window in which it counts.
+    pub window: i64,
+    /// That is not the window of its own time, which is closed.
+    pub late: bool,
+    /// The profile is among the first of the run, which get a folder at once.
+    pub early: bool,
     /// Which end of the flow the profile is.
     pub role: Role,
     /// Addresses that have opened a flow to the responder so far.
@@ -67,6 +75,8 @@ pub enum Job {
     Note(Arc<Note>),
     /// What the source has folded itself.
     Folded(Box<Folded<PartBuf>>),
+    /// The profile is forgotten to make room; its seat is free afterwards.
+    Forget,
 }
 
 /// A change of the site at its place in the stream: it takes effect after record `seq`.

@@ -4,6 +4,7 @@
 //! depends on that profile's records, on the changes of the site, and on the clock; never on what else lives in the shard.
 //! Closed windows are freed; late flows are counted and shown to the modules in the present window.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use super::hooks::{Hooks, Out, Said, count, found};
 use super::outbox::Outbox;
 use super::pages::Pages;
 use super::round::{Ask, Change, Event, Item, Job, Order, Outcome, Phase, Share, Tally, What};
-use super::site::{Site, Table, Update};
-use super::slot::{Open, Slot};
+use super::site::Site;
+use super::slot::{Open, Slot, Slots};
 use super::timers::{Asker, Timers};
 use crate::input::{Note, Text};
 use crate::modules::{Context, Hook, Module, States, Subject};
@@ -29,9 +30,9 @@ pub struct Shard {
     grid: Grid,
     hooks: Hooks,
     site: Site,
-    slots: Table<IpAddr, Box<Slot>>,
-    /// Profiles with an open window, by window.
-    open: BTreeMap<i64, Vec<IpAddr>>,
+    slots: Slots,
+    /// Seats of the profiles with an open window, by window.
+    open: BTreeMap<i64, Vec<u32>>,
     timers: Timers,
     events: Vec<Event>,
     tally: Tally,
@@ -42,12 +43,13 @@ pub struct Shard {
 }
 
 impl Shard {
-    pub fn new(grid: Grid, hooks: Hooks, site: Site, pages: Pages) -> Self {
+    /// One of `shards`.
+    pub fn new(grid: Grid, hooks: Hooks, site: Site, pages: Pages, shards: usize) -> Self {
         Self {
             grid,
             hooks,
             site,
-            slots: Table::default(),
+            slots: Slots::new(shards),
             open: BTreeMap::new(),
             timers: Timers::default(),
             events: Vec::new(),
@@ -87,12 +89,7 @@ impl Shard {
 
     fn change(&mut self, change: &Change) {
         self.advance(change.clock_us);
-        match change.update {
-            Update::Forget(profile) => self.forget(profile, change),
-            ref update => {
-                self.site.apply(update);
-            }
-        }
+        self.site.apply(&change.update);
     }
 
     /// Moves the clock: what is due by then happens, in order of time, calls before closings.
@@ -120,74 +117,84 @@ impl Shard {
         while let Some(index) = self.open.first_key_value().map(|(index, _)| *index) {
             self.close_all(index);
         }
+        self.without_folder(self.slots.iter().filter(|slot| !slot.files).count() as u64);
+    }
+
+    fn without_folder(&mut self, more: u64) {
+        if more > 0 && self.pages.any() {
+            *self.tally.losses.entry("profiles_without_folder".to_owned()).or_default() += more;
+        }
     }
 
     /// The next waiting call.
     fn call(&mut self) {
-        let Some((due, Asker { window, born })) = self.timers.pop() else { return };
-        let Some(slot) = self.slots.get_mut(&due.profile).filter(|slot| slot.born == born) else {
+        let Some((due, Asker { window, seat, born })) = self.timers.pop() else { return };
+        let Some(slot) = self.slots.get_mut(seat).filter(|slot| slot.born == born) else {
             self.timers.orphan_gone();
             return;
         };
         slot.waiting = slot.waiting.saturating_sub(1);
         let (now_us, clock_us) = if self.ended { (self.now_us, u64::MAX) } else { (due.at_us, due.at_us) };
-        let window = if slot.open(window).is_some() { window } else { self.grid.index(now_us) };
+        let window = if slot.is_open(window) { window } else { self.grid.index(now_us) };
         let (seq, profile) = (due.at_us, due.profile);
         let order = Order { clock_us, phase: Phase::Timer, seq, server: false, profile };
-        let Some(window) = self.ensure(profile, window) else { return };
+        let Some(window) = self.ensure(seat, window) else { return };
         let subject = Subject { ts_us: due.at_us, cut: self.ended, ..Subject::default() };
-        let place = Place { profile, window, order, now_us, app: None };
+        let place = Place { seat, window, order, now_us, app: None };
         self.hear(place, subject, Whom::One(due.module), &mut |module, ctx| module.timer(&due.key, ctx));
     }
 
     /// Closes one window of all profiles.
     fn close_all(&mut self, index: i64) {
-        let mut profiles = self.open.remove(&index).unwrap_or_default();
+        let seats = self.open.remove(&index).unwrap_or_default();
+        let addr = |seat| self.slots.get(seat).map(|slot| (slot.profile.addr, seat));
+        let mut profiles: Vec<(IpAddr, u32)> = seats.into_iter().filter_map(addr).collect();
         profiles.sort_unstable();
         let clock_us = if self.ended { u64::MAX } else { self.grid.closes_us(index) };
         let seq = self.grid.start_us(index);
-        for profile in profiles {
+        for (profile, seat) in profiles {
             let order = Order { clock_us, phase: Phase::Close, seq, server: false, profile };
-            self.close(profile, index, order);
+            self.close(seat, index, order);
         }
     }
 
-    fn close(&mut self, profile: IpAddr, index: i64, order: Order) {
+    fn close(&mut self, seat: u32, index: i64, order: Order) {
         let now_us = if self.ended { self.now_us } else { order.clock_us };
         if self.hooks.any(Hook::WindowClosed) {
             let end_us = self.grid.end_us(index);
             let subject = Subject { ts_us: end_us.min(now_us), cut: now_us < end_us, ..Subject::default() };
-            let place = Place { profile, window: index, order, now_us, app: None };
+            let place = Place { seat, window: index, order, now_us, app: None };
             let whom = Whom::All(Hook::WindowClosed);
             self.hear(place, subject, whom, &mut |module, ctx| module.window_closed(ctx));
         }
-        let Some(slot) = self.slots.get_mut(&profile) else { return };
+        let Some(slot) = self.slots.get_mut(seat) else { return };
         let Some(mut open) = slot.close(index) else { return };
-        for (finding, module) in open.outbox.drain() {
+        let held = open.outbox.drain();
+        slot.files |= !held.is_empty();
+        for (finding, module) in held {
             let what = found(finding, index, module, now_us, &self.site);
             self.events.push(Event { order, what });
         }
-        let text = self.pages.text(&open.window, &self.site);
+        let text = self.pages.text(slot, &open.window, &self.site);
         let early = order.phase == Phase::Record;
         self.events.push(Event { order, what: What::Closed { window: index, text, early } });
     }
 
     /// Drops a profile with all that is kept about it.
-    fn forget(&mut self, profile: IpAddr, change: &Change) {
-        let Some(slot) = self.slots.get(&profile) else { return };
-        let order =
-            Order { clock_us: change.clock_us, phase: Phase::Record, seq: change.seq, server: true, profile };
+    fn forget(&mut self, seat: u32, order: Order) {
+        let Some(slot) = self.slots.get(seat) else { return };
         let mut indices: Vec<i64> = slot.windows.iter().map(|open| open.window.index).collect();
         indices.sort_unstable();
         for index in indices {
-            self.leave(profile, index);
-            self.close(profile, index, order);
+            self.leave(seat, index);
+            self.close(seat, index, order);
         }
-        if let Some(mut slot) = self.slots.remove(&profile) {
-            self.timers.forget(slot.waiting, |profile, born| {
-                self.slots.get(&profile).is_some_and(|slot| slot.born == born)
-            });
+        if let Some(mut slot) = self.slots.remove(seat) {
+            let slots = &self.slots;
+            let lives = |a: Asker| slots.get(a.seat).is_some_and(|slot| slot.born == a.born);
+            self.timers.forget(slot.waiting, lives);
             self.pages.last(&mut slot, &self.site);
+            self.without_folder(u64::from(!slot.files));
         }
         count(&mut self.tally.losses, "profiles_forgotten");
         self.events.push(Event { order, what: What::Forgotten });
@@ -195,10 +202,9 @@ impl Shard {
 
     /// Takes a profile off the list of those with this window open. The last of the list moves to its place: a search
     /// would make a flood of invented addresses cost the square of their number.
-    fn leave(&mut self, profile: IpAddr, index: i64) {
-        let Some(at) = self.slots.get_mut(&profile).and_then(|slot| slot.open(index)).map(|open| open.place) else {
-            return;
-        };
+    fn leave(&mut self, seat: u32, index: i64) {
+        let open = self.slots.get_mut(seat).and_then(|slot| slot.open(index));
+        let Some(at) = open.map(|open| open.place) else { return };
         let Some(list) = self.open.get_mut(&index) else { return };
         if at < list.len() {
             list.swap_remove(at);
@@ -206,7 +212,7 @@ impl Shard {
         if list.is_empty() {
             self.open.remove(&index);
         } else if let Some(moved) = list.get(at)
-            && let Some(open) = self.slots.get_mut(moved).and_then(|slot| slot.open(index))
+            && let Some(open) = self.slots.get_mut(*moved).and_then(|slot| slot.open(index))
         {
             open.place = at;
         }
@@ -217,10 +223,11 @@ impl Shard {
             clock_us: item.clock_us,
             phase: Phase::Record,
             seq: item.seq,
-            server: item.role == Role::Server,
+            server: item.role == Role::Server || matches!(item.job, Job::Forget),
             profile: item.profile,
         };
         match &item.job {
+            Job::Forget => self.forget(item.seat, order),
             Job::Flow(flow) => self.flow(&item, order, flow),
             Job::App(app) => self.app(&item, order, app),
             Job::Arp(arp) => self.arp(&item, order, arp),
@@ -235,9 +242,10 @@ impl Shard {
         subject.flow = Some(flow.uid);
         subject.late = place.late;
         let ongoing = flow.kind == FlowKind::Ongoing;
-        let Some(slot) = self.slots.get_mut(&item.profile) else { return };
+        let Some(slot) = self.slots.get_mut(item.seat) else { return };
         let end_us = flow.start_us.saturating_add(flow.duration_us);
         slot.seen(end_us, flow, item.role, &self.site);
+        slot.files |= flow.answered();
         if ongoing {
             let whom = Whom::All(Hook::Ongoing);
             self.hear(place.at, subject, whom, &mut |module, ctx| module.ongoing(flow, ctx));
@@ -275,7 +283,7 @@ impl Shard {
         let mut subject = of_tuple(item, &app.tuple, app.ts_us);
         subject.flow = Some(app.uid);
         subject.late = place.late;
-        let Some(slot) = self.slots.get_mut(&item.profile) else { return };
+        let Some(slot) = self.slots.get_mut(item.seat) else { return };
         slot.profile.last_seen_us = slot.profile.last_seen_us.max(app.ts_us);
         if let (App::Http(http), Role::Client) = (&app.body, item.role) {
             slot.agent(&http.user_agent);
@@ -294,7 +302,7 @@ impl Shard {
             late: place.late,
             ..Subject::default()
         };
-        let Some(slot) = self.slots.get_mut(&item.profile) else { return };
+        let Some(slot) = self.slots.get_mut(item.seat) else { return };
         slot.profile.last_seen_us = slot.profile.last_seen_us.max(arp.ts_us);
         slot.profile.mac = Some(arp.sender_mac);
         let whom = Whom::All(Hook::Arp);
@@ -312,13 +320,12 @@ impl Shard {
 
     /// A part of a record that the sensor has folded. Modules hear nothing of it until the window closes.
     fn folded(&mut self, item: &Item, order: Order, folded: &Folded<PartBuf>) {
-        let index = self.grid.index(folded.start_us);
         // Of another width, or of another grid, it cannot be added to any window of ours.
         if !self.grid.is_window(folded.start_us, folded.width_us) {
             count(&mut self.tally.losses, "features_of_another_width");
             return;
         }
-        if self.now_us >= self.grid.closes_us(index) {
+        if item.late {
             count(&mut self.tally.losses, "late_features");
             return;
         }
@@ -328,43 +335,42 @@ impl Shard {
             .stats()
             .map_or((folded.start_us, folded.start_us), |stats| (at(stats.first_us), at(stats.end_us)));
         let Some(place) = self.place(item, order, first_us) else { return };
-        let Some(slot) = self.slots.get_mut(&item.profile) else { return };
+        let Some(slot) = self.slots.get_mut(item.seat) else { return };
         let profile = &mut slot.profile;
         profile.first_seen_us = profile.first_seen_us.min(first_us);
         profile.last_seen_us = profile.last_seen_us.max(end_us);
-        match slot.open(place.at.window).filter(|open| open.window.index == index) {
+        match slot.open(place.at.window).filter(|open| open.window.index == item.window) {
             Some(open) => folded.part.with(|part| open.window.features.add(part)),
             None => count(&mut self.tally.losses, "late_features"),
         }
     }
 
-    /// Profile and window of a record: its own window while that is open, else the present one.
+    /// Profile and window of a record, made where they are not there.
     fn place(&mut self, item: &Item, order: Order, ts_us: u64) -> Option<Placed> {
-        let own = self.grid.index(ts_us);
-        let late = self.now_us >= self.grid.closes_us(own);
-        let wanted = if late { self.grid.index(self.now_us) } else { own };
-        if !self.slots.contains_key(&item.profile) {
-            self.slots.insert(item.profile, Box::new(Slot::new(item.profile, ts_us, item.seq)));
+        let wanted = item.window;
+        let (seat, now_us) = (item.seat, self.now_us);
+        if self.slots.get(seat).is_none() {
+            self.slots.insert(seat, Slot::new(item.profile, ts_us, item.seq, item.early));
             self.tally.profiles += 1;
             self.events.push(Event { order, what: What::Created { window: wanted } });
-            let window = self.ensure(item.profile, wanted)?;
+            let window = self.ensure(seat, wanted)?;
             let subject = Subject { ts_us, ..Subject::default() };
             let whom = Whom::All(Hook::ProfileCreated);
-            let at = Place { profile: item.profile, window, order, now_us: self.now_us, app: None };
+            let at = Place { seat, window, order, now_us, app: None };
             self.hear(at, subject, whom, &mut |module, ctx| module.profile_created(ctx));
         }
-        let window = self.ensure(item.profile, wanted)?;
-        if let Some(slot) = self.slots.get_mut(&item.profile) {
-            self.pages.changed(slot, window);
+        let window = self.ensure(seat, wanted)?;
+        if let Some(slot) = self.slots.get_mut(seat) {
+            self.pages.changed(seat, slot, window);
         }
-        let at = Place { profile: item.profile, window, order, now_us: self.now_us, app: None };
-        Some(Placed { at, late: late || window != own })
+        let at = Place { seat, window, order, now_us, app: None };
+        Some(Placed { at, late: item.late || window != wanted })
     }
 
     /// Opens the window if it is not open. A profile with too many open windows gets the first of them instead.
-    fn ensure(&mut self, profile: IpAddr, index: i64) -> Option<i64> {
-        let slot = self.slots.get_mut(&profile)?;
-        if slot.open(index).is_some() {
+    fn ensure(&mut self, seat: u32, index: i64) -> Option<i64> {
+        let slot = self.slots.get_mut(seat)?;
+        if slot.is_open(index) {
             return Some(index);
         }
         if !slot.has_room() {
@@ -380,7 +386,7 @@ impl Shard {
             dirty: false,
             place: list.len(),
         });
-        list.push(profile);
+        list.push(seat);
         self.tally.windows += 1;
         Some(index)
     }
@@ -404,46 +410,53 @@ impl Shard {
         if modules.is_empty() {
             return;
         }
-        let Some(slot) = self.slots.get_mut(&place.profile) else { return };
-        let Slot { profile, states, windows, waiting, born, .. } = &mut **slot;
+        let Some(slot) = self.slots.get_mut(place.seat) else { return };
+        let Slot { profile, states, windows, waiting, born, files, .. } = slot;
         let Some(open) = windows.iter_mut().find(|open| open.window.index == place.window) else { return };
+        let at_hand = Cell::new((0, ""));
+        let events = self.events.len();
+        let mut out = Out {
+            hooks: &self.hooks,
+            module: &at_hand,
+            profile: profile.addr,
+            seat: place.seat,
+            window: place.window,
+            order: place.order,
+            now_us: place.now_us,
+            site: &self.site,
+            said: Said { peer: subject.peer, app: place.app },
+            outbox: &mut open.outbox,
+            events: &mut self.events,
+            losses: &mut self.tally.losses,
+            timers: if self.ended { None } else { Some(&mut self.timers) },
+            waiting,
+            born: *born,
+        };
+        let mut ctx = Context {
+            now_us: place.now_us,
+            subject,
+            profile,
+            window: &open.window,
+            site: &self.site,
+            window_states: &mut open.states,
+            profile_states: states,
+            ways: &mut out,
+        };
         for number in modules {
             let Some((about, module)) = self.hooks.modules.get(*number) else { continue };
-            let mut out = Out {
-                hooks: &self.hooks,
-                module: (*number, about.name),
-                profile: place.profile,
-                window: place.window,
-                order: place.order,
-                now_us: place.now_us,
-                site: &self.site,
-                said: Said { peer: subject.peer, app: place.app },
-                outbox: &mut open.outbox,
-                events: &mut self.events,
-                losses: &mut self.tally.losses,
-                timers: if self.ended { None } else { Some(&mut self.timers) },
-                waiting: &mut *waiting,
-                born: *born,
-            };
-            let mut ctx = Context {
-                now_us: place.now_us,
-                subject,
-                profile: &*profile,
-                window: &open.window,
-                site: &self.site,
-                window_states: &mut open.states,
-                profile_states: &mut *states,
-                ways: &mut out,
-            };
+            at_hand.set((*number, about.name));
+            // A module may have changed its subject.
+            ctx.subject = subject;
             call(module, &mut ctx);
         }
+        *files |= self.events.len() > events;
     }
 }
 
 /// Where a call takes place.
 #[derive(Clone, Copy)]
 struct Place<'a> {
-    profile: IpAddr,
+    seat: u32,
     window: i64,
     order: Order,
     now_us: u64,

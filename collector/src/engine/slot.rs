@@ -7,6 +7,52 @@ use super::speech::Speech;
 use crate::modules::States;
 use crate::profile::{Profile, Window};
 
+/// The profiles of a shard, found by their seats. A seat is the site's; every shard has each n-th of them.
+#[derive(Debug)]
+pub struct Slots {
+    all: Vec<Option<Box<Slot>>>,
+    shards: u32,
+}
+
+impl Slots {
+    /// Of one of so many shards.
+    pub fn new(shards: usize) -> Self {
+        Self { all: Vec::new(), shards: u32::try_from(shards).unwrap_or(1).max(1) }
+    }
+
+    const fn place(&self, seat: u32) -> usize {
+        (seat / self.shards) as usize
+    }
+
+    pub fn get(&self, seat: u32) -> Option<&Slot> {
+        self.all.get(self.place(seat))?.as_deref()
+    }
+
+    pub fn get_mut(&mut self, seat: u32) -> Option<&mut Slot> {
+        let place = self.place(seat);
+        self.all.get_mut(place)?.as_deref_mut()
+    }
+
+    pub fn insert(&mut self, seat: u32, slot: Slot) {
+        let place = self.place(seat);
+        if place >= self.all.len() {
+            self.all.resize_with(place + 1, || None);
+        }
+        if let Some(free) = self.all.get_mut(place) {
+            *free = Some(Box::new(slot));
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.all.iter().filter_map(|slot| slot.as_deref())
+    }
+
+    pub fn remove(&mut self, seat: u32) -> Option<Box<Slot>> {
+        let place = self.place(seat);
+        self.all.get_mut(place)?.take()
+    }
+}
+
 /// Windows of one profile open at a time. Ordered traffic needs three.
 const MAX_OPEN: usize = 32;
 
@@ -38,10 +84,12 @@ pub struct Slot {
     pub timeline: String,
     /// Changed since it was last written.
     pub dirty: bool,
+    /// It has a folder, or gets one.
+    pub files: bool,
 }
 
 impl Slot {
-    pub fn new(addr: IpAddr, first_seen_us: u64, born: u64) -> Self {
+    pub fn new(addr: IpAddr, first_seen_us: u64, born: u64, files: bool) -> Self {
         Self {
             profile: Profile::new(addr, first_seen_us),
             born,
@@ -51,7 +99,12 @@ impl Slot {
             speech: Speech::default(),
             timeline: String::new(),
             dirty: false,
+            files,
         }
+    }
+
+    pub fn is_open(&self, index: i64) -> bool {
+        self.windows.iter().any(|w| w.window.index == index)
     }
 
     pub fn open(&mut self, index: i64) -> Option<&mut Open> {

@@ -1,5 +1,7 @@
 //! The engine as a whole: the same result on any number of shards, windows and late flows, calls in traffic time, bounds.
 
+use std::net::IpAddr;
+
 use proptest::prelude::*;
 use slips_agent::record::{AppRecord, FlowKind, FlowRecord, Uid};
 
@@ -323,7 +325,10 @@ fn home_networks_and_direction_decide_who_gets_a_profile() {
     }
 }
 
-/// With room for 4 profiles a generation, 40 sources are forgotten in turn; nothing else changes, on any number of shards.
+/// Room for so many profiles.
+const FEW: site::Room = site::Room { profiles: 8, bytes: u64::MAX };
+
+/// With room for 8 profiles, 40 sources are forgotten in turn; nothing else changes, on any number of shards.
 #[test]
 fn too_many_profiles_are_forgotten_in_a_stated_order() {
     let records: Vec<Record> =
@@ -331,7 +336,7 @@ fn too_many_profiles_are_forgotten_in_a_stated_order() {
     let run = |shards| {
         let config = Config { shards, ..Config::default() };
         bench::run_in(probe(), &config, records.clone(), |config, folder, modules| {
-            Engine::with_stage(config, folder, modules, Stage::with_room(config, 4))
+            Engine::with_stage(config, folder, modules, Stage::with_room(config, FEW))
         })
     };
     let one = run(1);
@@ -349,7 +354,7 @@ fn calls_of_a_forgotten_profile_are_not_made() {
     let records: Vec<Record> = [first].into_iter().chain(others).chain([again]).collect();
     let config = Config { shards: 2, ..Config::default() };
     let outcome = bench::run_in(probe(), &config, records, |config, folder, modules| {
-        Engine::with_stage(config, folder, modules, Stage::with_room(config, 4))
+        Engine::with_stage(config, folder, modules, Stage::with_room(config, FEW))
     });
     let later: Vec<_> = outcome.of("later").into_iter().filter(|e| e.profile == ip("10.0.0.1")).collect();
     assert_eq!(later.len(), 1);

@@ -23,6 +23,8 @@ pub struct Due {
 pub struct Asker {
     /// In which window.
     pub window: i64,
+    /// Seat of the profile.
+    pub seat: u32,
     /// The record that made the profile: a call of a profile that was forgotten and made anew since is not made.
     pub born: u64,
 }
@@ -52,11 +54,11 @@ impl Timers {
         self.calls.pop_first()
     }
 
-    /// A profile with so many waiting calls was forgotten. `lives` tells whether the profile that a record made is still there.
-    pub fn forget(&mut self, waiting: u32, lives: impl Fn(IpAddr, u64) -> bool) {
+    /// A profile with so many waiting calls was forgotten. `lives` tells whether who asked is still there.
+    pub fn forget(&mut self, waiting: u32, lives: impl Fn(Asker) -> bool) {
         self.orphans += waiting as usize;
         if self.orphans > self.calls.len() / 2 {
-            self.calls.retain(|due, asker| lives(due.profile, asker.born));
+            self.calls.retain(|_, asker| lives(*asker));
             self.orphans = 0;
         }
     }
@@ -78,10 +80,10 @@ mod tests {
         let addr = |n: u32| IpAddr::from(n.to_be_bytes());
         let due = |n: u32| Due { at_us: 9, profile: addr(n), module: 0, key: Key::default() };
         for n in 0..10_000_u32 {
-            assert!(timers.add(due(n), Asker { window: 0, born: n.into() }));
+            assert!(timers.add(due(n), Asker { window: 0, seat: n, born: n.into() }));
             let living = n.saturating_sub(9);
             if let Some(gone) = n.checked_sub(10) {
-                timers.forget(1, |profile, born| born >= living.into() && profile == addr(born as u32));
+                timers.forget(1, |asker| asker.seat >= living);
                 assert!(gone < living && timers.calls.len() <= 21, "{}", timers.calls.len());
             }
         }

@@ -4,7 +4,7 @@
 //! kind with equal keys in one window of one profile are one evidence. The accumulated threat of a profile in a window is the
 //! sum of level × confidence × (1 + powers of ten in its count) over its evidence, as it stands, that counts (attacker at the
 //! source, not info) and was in no alert; when it reaches the threshold an alert lists exactly that evidence. Bounded: [`Book::MAX_EVIDENCE`] a window of a profile,
-//! [`Book::MAX_OF_KIND`] of a kind at a time.
+//! [`Book::with_room`] of a kind at a time.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -35,6 +35,8 @@ pub struct Book {
     /// What an alert takes.
     threshold: f64,
     width_us: u64,
+    /// Evidence of one kind at a time.
+    of_kind: usize,
     /// First window of the profiles that live.
     profiles: Table<IpAddr, i64>,
     /// First window of other addresses with evidence, and of forgotten profiles.
@@ -101,9 +103,6 @@ pub struct Where {
 impl Book {
     /// Evidence kept of one profile in one window; further ones are refused and counted.
     pub const MAX_EVIDENCE: usize = 5000;
-    /// Evidence of one kind kept of a site while it may still grow; further ones are refused and counted. By kind, so that a flood that
-    /// makes one kind of evidence for each invented address hides no other kind.
-    pub const MAX_OF_KIND: usize = 20_000;
     /// Addresses with evidence and without profile whose first window is remembered, in one generation.
     const MAX_OTHERS: usize = 65_536;
 
@@ -114,6 +113,7 @@ impl Book {
         Self {
             threshold: threshold(attacks_per_minute, width_us),
             width_us,
+            of_kind: usize::MAX,
             profiles: Table::default(),
             others: Generations::new(Self::MAX_OTHERS),
             windows: BTreeMap::new(),
@@ -123,6 +123,14 @@ impl Book {
             last_alert: 0,
             refused: 0,
         }
+    }
+
+    /// Keeps at most so many evidence of one kind of a site while it may still grow; further ones are refused and counted. By
+    /// kind, so that a flood that makes one kind of evidence for each invented address hides no other kind.
+    #[must_use]
+    pub const fn with_room(mut self, of_kind: usize) -> Self {
+        self.of_kind = of_kind;
+        self
     }
 
     /// A profile was made, with its first window.
@@ -142,7 +150,7 @@ impl Book {
     pub fn number(&mut self, profile: IpAddr, window: i64) -> i64 {
         let first = match self.profiles.get(&profile) {
             Some(first) => *first,
-            None => *self.others.touch_or(profile, || window).0,
+            None => *self.others.touch_or(profile, || window),
         };
         window.saturating_sub(first).saturating_add(1)
     }
@@ -157,7 +165,7 @@ impl Book {
     pub fn take(&mut self, finding: Finding, place: Where, herald: &mut impl Herald) {
         let profile = finding.profile;
         let kind = finding.kind.name;
-        let full = self.open.get(kind).is_some_and(|open| *open >= Self::MAX_OF_KIND);
+        let full = self.open.get(kind).is_some_and(|open| *open >= self.of_kind);
         // A flood from invented addresses must not make a page for each of them.
         if full && !self.windows.contains_key(&(place.window, profile)) {
             self.refused += 1;

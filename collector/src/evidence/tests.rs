@@ -228,13 +228,14 @@ fn what_is_seen_again_weighs_at_each_power_of_ten() {
 /// Invented addresses with one evidence each: the kind is full, another kind is still told, and a closed window makes room.
 #[test]
 fn a_flood_of_one_kind_hides_no_other() {
-    let (mut book, mut heard) = (Book::new(0.25, HOUR), Heard::default());
+    const MOST: usize = 1000;
+    let (mut book, mut heard) = (Book::new(0.25, HOUR).with_room(MOST), Heard::default());
     let by = |n: usize| IpAddr::from((n as u32).to_be_bytes());
-    for n in 0..Book::MAX_OF_KIND + 500 {
+    for n in 0..MOST + 500 {
         book.take(Finding { profile: by(n), ..finding(1, ThreatLevel::High, 1.0) }, place(1), &mut heard);
     }
-    assert_eq!((heard.evidence.len(), book.refused()), (Book::MAX_OF_KIND, 500));
-    let last = by(Book::MAX_OF_KIND + 499);
+    assert_eq!((heard.evidence.len(), book.refused()), (MOST, 500));
+    let last = by(MOST + 499);
     book.take(
         Finding { profile: last, kind: &OTHER, ..finding(1, ThreatLevel::High, 1.0) },
         place(1),
@@ -244,5 +245,5 @@ fn a_flood_of_one_kind_hides_no_other() {
     assert_eq!(book.refused(), 500, "another kind is new, and what is known still grows");
     book.close(1, &mut heard);
     book.take(Finding { profile: last, ..finding(1, ThreatLevel::High, 1.0) }, place(2), &mut heard);
-    assert_eq!((heard.evidence.len(), book.refused()), (Book::MAX_OF_KIND + 2, 500));
+    assert_eq!((heard.evidence.len(), book.refused()), (MOST + 2, 500));
 }

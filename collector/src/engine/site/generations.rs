@@ -29,21 +29,15 @@ impl<K: Hash + Eq, V> Generations<K, V> {
         self.young.get(key).or_else(|| self.old.get(key))
     }
 
-    /// Renews the entry, made by `make` if there is none. The second value is the generation forgotten for room.
-    pub fn touch_or(&mut self, key: K, make: impl FnOnce() -> V) -> (&mut V, Option<Table<K, V>>)
-    where
-        K: Clone,
-    {
-        let mut forgotten = None;
-        if !self.young.contains_key(&key) {
-            let kept = self.old.remove(&key);
-            if self.young.len() >= self.cap {
-                forgotten = Some(std::mem::replace(&mut self.old, std::mem::take(&mut self.young)));
-            }
-            self.young.insert(key.clone(), kept.unwrap_or_else(make));
+    /// Renews the entry, made by `make` if there is none. One look-up as a rule: a record costs several touches.
+    pub fn touch_or(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
+        if self.young.len() >= self.cap && !self.young.contains_key(&key) {
+            let kept = self.old.remove_entry(&key);
+            self.old = std::mem::take(&mut self.young);
+            self.young.extend(kept);
         }
-        // The entry was just seen or made; `or_insert_with` cannot run `make` twice, so it is not used here.
-        (self.young.get_mut(&key).unwrap_or_else(|| unreachable!()), forgotten)
+        let old = &mut self.old;
+        self.young.entry(key).or_insert_with_key(|key| old.remove(key).unwrap_or_else(make))
     }
 
     /// Whether the entry is there and was renewed in the young generation.
@@ -55,10 +49,9 @@ impl<K: Hash + Eq, V> Generations<K, V> {
     /// Renews the entry, made empty if there is none.
     pub fn touch(&mut self, key: K) -> &mut V
     where
-        K: Clone,
         V: Default,
     {
-        self.touch_or(key, V::default).0
+        self.touch_or(key, V::default)
     }
 
     /// Renews the entry with another value.
@@ -67,7 +60,7 @@ impl<K: Hash + Eq, V> Generations<K, V> {
         K: Clone,
         V: Clone,
     {
-        let entry = self.touch_or(key, || value.clone()).0;
+        let entry = self.touch_or(key, || value.clone());
         *entry = value;
     }
 

@@ -7,6 +7,7 @@
 
 mod generations;
 mod reverse;
+mod roster;
 mod shield;
 mod stage;
 mod vouched;
@@ -19,6 +20,7 @@ use hashbrown::HashMap;
 use slips_agent::record::Mac;
 
 pub use generations::Generations;
+pub(crate) use roster::{Room, Roster, Visit};
 pub use stage::Named;
 pub(crate) use stage::{Lanes, Stage};
 pub(crate) use vouched::names_said;
@@ -120,12 +122,8 @@ pub struct Site {
     places: Arc<Databases>,
 }
 
-/// Addresses with names kept in one generation.
-const MAX_NAMED: usize = 32_768;
 /// Names kept of one address.
 const MAX_NAMES: usize = 8;
-/// Local hosts kept in one generation.
-const MAX_HOSTS: usize = 16_384;
 /// Addresses kept of one MAC: a router answers for many.
 const MAX_ADDRS: usize = 8;
 /// Local networks derived from traffic.
@@ -154,19 +152,18 @@ pub(crate) enum Update {
     Local(Network),
     /// Another whitelist is in force.
     Whitelist(Arc<Whitelist>),
-    /// A profile is forgotten to make room. Nothing for the site, everything for its shard.
-    Forget(IpAddr),
 }
 
 impl Site {
     /// Nothing known but the configuration.
     #[must_use]
     pub fn new(config: &Config) -> Self {
+        let named = super::Budget::new(config).named;
         Self {
-            names: Generations::new(MAX_NAMED),
-            hosts: Generations::new(MAX_HOSTS),
-            macs: Generations::new(MAX_HOSTS),
-            reverse: Generations::new(MAX_NAMED),
+            names: Generations::new(named),
+            hosts: Generations::new(named / 2),
+            macs: Generations::new(named / 2),
+            reverse: Generations::new(named),
             since_us: 0,
             gateway: None,
             gateway_mac: None,
@@ -342,7 +339,7 @@ impl Site {
     pub(super) fn wants(&self, update: &Update) -> bool {
         match update {
             // Names are asked for again and again, and who asked last matters.
-            Update::Named { .. } | Update::Since(_) | Update::Whitelist(_) | Update::Forget(_) => true,
+            Update::Named { .. } | Update::Since(_) | Update::Whitelist(_) => true,
             Update::Reverse { addr, name } => self.reverse(*addr) != Some(name),
             Update::Mac { addr, mac, .. } => {
                 !self.hosts.is_young(addr) || self.host(*addr).and_then(|h| h.mac) != Some(*mac)
@@ -371,7 +368,7 @@ impl Site {
             Update::Mac { addr, mac, ts_us } => {
                 self.hosts.touch(*addr).mac = Some(*mac);
                 let new = || Device { first_us: *ts_us, first_addr: Some(*addr), addrs: Vec::new() };
-                remember(&mut self.macs.touch_or(*mac, new).0.addrs, *addr, MAX_ADDRS);
+                remember(&mut self.macs.touch_or(*mac, new).addrs, *addr, MAX_ADDRS);
             }
             Update::Reverse { addr, name } => self.reverse.replace(*addr, Arc::clone(name)),
             Update::Since(ts_us) => self.since_us = *ts_us,
@@ -383,7 +380,6 @@ impl Site {
             Update::DnsServer(addr) => self.dns_servers.push(*addr),
             Update::Local(network) => self.derived_local.push(*network),
             Update::Whitelist(list) => self.whitelist = Arc::clone(list),
-            Update::Forget(_) => {}
         }
     }
 

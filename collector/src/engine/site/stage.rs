@@ -10,9 +10,11 @@ use std::sync::Arc;
 use slips_agent::app::record::{AnswerData, App, Dhcp, Dns};
 use slips_agent::record::{AppRecord, ArpRecord, FlowKind, FlowRecord, Mac, proto};
 
-use super::{Generations, How, Name, Site, Update, reverse};
+use super::{Generations, How, Name, Room, Roster, Site, Update, Visit, reverse};
 use crate::config::{Config, Direction, Network};
+use crate::engine::budget::Budget;
 use crate::engine::clock::Clock;
+use crate::engine::grid::Grid;
 use crate::engine::round::{Change, Held, Item, Job};
 use crate::evidence::whitelist::Whitelist;
 use crate::input::{Note, NoteBody, Record, Text};
@@ -21,12 +23,25 @@ use crate::profile::{Role, addr};
 use slips_agent::window::PartBuf;
 use slips_agent::wire::Folded;
 
-/// Profiles kept in one generation: between this and twice this many are known.
-const MAX_PROFILES: usize = 131_072;
-/// Pairs of client and responder remembered for prevalence, in one generation.
-const MAX_PAIRS: usize = 131_072;
-/// Responders whose clients are counted, in one generation.
-const MAX_CONTACTS: usize = 65_536;
+/// Profiles of a run that get a folder with their first record. Later ones get it when a connection of theirs is answered or
+/// a module sees something: a flood must not fill a disk with a folder for each invented address.
+const FOLDERS_AT_ONCE: u64 = 10_000;
+/// What a record may add to the memory of one window of a profile, bytes: estimates on the high side, compared with what is really
+/// allocated by `tests/collector/memory.rs`.
+mod cost {
+    /// To a peer that the client had not met lately: a row of each table, letters, what modules remember of a peer.
+    pub const NEW_PEER: u32 = 1024;
+    /// To a known one, perhaps with new ports.
+    pub const FLOW: u32 = 384;
+    /// What was said: names that modules remember, the record itself while it waits for the end of its flow.
+    pub const APP: u32 = 1024;
+    /// A part of a record of features: a table of one class.
+    pub const FOLDED: u32 = 8192;
+    /// An ARP packet.
+    pub const ARP: u32 = 64;
+    /// What the source says.
+    pub const NOTE: u32 = 512;
+}
 
 const DNS_PORT: u16 = 53;
 /// Servers whose answers are counted, in one generation.
@@ -52,7 +67,10 @@ pub(crate) struct Stage {
     direction: Direction,
     home: Vec<Network>,
     site: Site,
-    profiles: Generations<IpAddr, ()>,
+    grid: Grid,
+    /// No window before this one is open.
+    first_open: i64,
+    profiles: Roster,
     pairs: Generations<(IpAddr, IpAddr), ()>,
     contacts: Generations<IpAddr, u32>,
     /// Questions that an address has answered.
@@ -80,10 +98,11 @@ pub struct Named {
 
 impl Stage {
     pub fn new(config: &Config) -> Self {
-        Self::with_room(config, MAX_PROFILES)
+        Self::with_room(config, Budget::new(config).room())
     }
 
-    pub fn with_room(config: &Config, profiles: usize) -> Self {
+    pub fn with_room(config: &Config, room: Room) -> Self {
+        let budget = Budget::new(config);
         Self {
             clock: Clock::default(),
             first: None,
@@ -91,9 +110,11 @@ impl Stage {
             direction: config.direction,
             home: config.home_networks.clone(),
             site: Site::new(config),
-            profiles: Generations::new(profiles),
-            pairs: Generations::new(MAX_PAIRS),
-            contacts: Generations::new(MAX_CONTACTS),
+            grid: Grid::new(config.window_width_us),
+            first_open: 0,
+            profiles: Roster::new(room),
+            pairs: Generations::new(budget.pairs),
+            contacts: Generations::new(budget.pairs / 2),
             answered: Generations::new(MAX_SERVERS),
             counts: Counts::default(),
             named: Vec::new(),
@@ -149,6 +170,11 @@ impl Stage {
     fn next(&mut self, record: Record, lanes: &mut impl Lanes) {
         self.seq += 1;
         self.clock.record(record.emitted_us());
+        let first_open = self.grid.first_open(self.clock.now_us());
+        if first_open > self.first_open {
+            self.first_open = first_open;
+            self.profiles.close_before(first_open);
+        }
         match record {
             Record::Flow(flow) => self.flow(flow, lanes),
             Record::App(app) => self.app(app, lanes),
@@ -168,17 +194,28 @@ impl Stage {
         self.seen(flow.start_us, flow.start_us.saturating_add(flow.duration_us));
         let (orig, resp) = (flow.tuple.orig_addr, flow.tuple.resp_addr);
         let macs = (flow.orig_mac, flow.resp_mac);
-        let prevalence = self.prevalence(orig, resp);
+        let (prevalence, new) = self.prevalence(orig, resp);
         let service = served(&flow).filter(|_| addr::is_private(resp) || self.site.is_local(resp));
+        let visit = Visit {
+            window: self.grid.index(flow.start_us),
+            bytes: if new { cost::NEW_PEER } else { cost::FLOW },
+            proof: flow.answered(),
+        };
         if self.site.hides_flow(&flow) {
             if flow.kind == FlowKind::Final {
                 self.hidden("whitelisted_flows");
             }
         } else if self.direction == Direction::All && orig != resp {
             let flow: Arc<FlowRecord> = Arc::from(flow);
-            self.both_ends(orig, resp, prevalence, || Job::Flow(Held::Both(Arc::clone(&flow))), lanes);
+            self.both_ends(
+                orig,
+                resp,
+                (prevalence, visit),
+                || Job::Flow(Held::Both(Arc::clone(&flow))),
+                lanes,
+            );
         } else if self.is_home(orig) {
-            self.route(orig, Role::Client, prevalence, Job::Flow(Held::One(flow)), lanes);
+            self.route(orig, Role::Client, (prevalence, visit), Job::Flow(Held::One(flow)), lanes);
         }
         self.learn_from_ends(orig, resp, macs, lanes);
         if let Some((port, proto)) = service {
@@ -191,11 +228,12 @@ impl Stage {
         self.seen(app.ts_us, app.emitted_us);
         let (orig, resp) = (app.tuple.orig_addr, app.tuple.resp_addr);
         let prevalence = self.contacts.get(&resp).copied().unwrap_or(0);
+        let visit = self.visit(app.ts_us, cost::APP);
         let app: Arc<AppRecord<Text>> = Arc::from(app);
         if self.site.hides_app(&app) {
             self.hidden("whitelisted_messages");
         } else {
-            self.both_ends(orig, resp, prevalence, || Job::App(Arc::clone(&app)), lanes);
+            self.both_ends(orig, resp, (prevalence, visit), || Job::App(Arc::clone(&app)), lanes);
         }
         match &app.body {
             App::Dns(dns) => {
@@ -220,8 +258,9 @@ impl Stage {
         if self.site.hides_arp(&arp) {
             self.hidden("whitelisted_arp");
         } else if known && self.is_home(sender) {
+            let visit = self.visit(arp.ts_us, cost::ARP);
             let arp: Arc<ArpRecord> = Arc::from(arp);
-            self.route(sender, Role::Client, 0, Job::Arp(arp), lanes);
+            self.route(sender, Role::Client, (0, visit), Job::Arp(arp), lanes);
         }
         if known && is_unicast(mac) {
             self.learn(Update::Mac { addr: sender, mac, ts_us: self.clock.now_us() }, lanes);
@@ -249,8 +288,9 @@ impl Stage {
             self.hidden("whitelisted_messages");
             return;
         }
+        let visit = self.visit(note.ts_us, cost::NOTE);
         let note: Arc<Note> = Arc::from(note);
-        self.both_ends(orig, resp.unwrap_or(orig), 0, || Job::Note(Arc::clone(&note)), lanes);
+        self.both_ends(orig, resp.unwrap_or(orig), (0, visit), || Job::Note(Arc::clone(&note)), lanes);
     }
 
     fn hidden(&mut self, reason: &str) {
@@ -259,7 +299,7 @@ impl Stage {
 
     /// The profile is whom the sensor has folded for; with direction `out` what it did as a server is not wanted.
     fn folded(&mut self, folded: Box<Folded<PartBuf>>, lanes: &mut impl Lanes) {
-        let (profile, role) = (folded.profile, folded.part.role());
+        let (profile, role) = (folded.profile, folded.part.class().role);
         if role == Role::Server && self.direction != Direction::All || !self.is_home(profile) {
             return;
         }
@@ -268,7 +308,10 @@ impl Stage {
             let at = |offset_us: u64| folded.start_us.saturating_add(offset_us);
             self.seen(at(stats.first_us), at(stats.end_us));
         }
-        self.route(profile, role, 0, Job::Folded(folded), lanes);
+        let answered = folded.part.stats().is_some_and(|stats| stats.traffic.received_pkts > 0);
+        let proof = answered && folded.part.class().established;
+        let visit = Visit { proof, ..self.visit(folded.start_us, cost::FOLDED) };
+        self.route(profile, role, (0, visit), Job::Folded(folded), lanes);
     }
 
     fn seen(&mut self, first_us: u64, last_us: u64) {
@@ -283,42 +326,68 @@ impl Stage {
         self.home.is_empty() || self.home.iter().any(|network| network.contains(addr))
     }
 
+    /// A record of time `ts_us`, which proves nothing.
+    fn visit(&self, ts_us: u64, bytes: u32) -> Visit {
+        Visit { window: self.grid.index(ts_us), bytes, proof: false }
+    }
+
     /// Slips' table of who gets a flow: the client's profile; with direction `all` the server's too.
     fn both_ends(
         &mut self,
         orig: IpAddr,
         resp: IpAddr,
-        prevalence: u32,
+        about: (u32, Visit),
         job: impl Fn() -> Job,
         lanes: &mut impl Lanes,
     ) {
         if self.is_home(orig) {
-            self.route(orig, Role::Client, prevalence, job(), lanes);
+            self.route(orig, Role::Client, about, job(), lanes);
         }
         if self.direction == Direction::All && orig != resp && self.is_home(resp) {
-            self.route(resp, Role::Server, prevalence, job(), lanes);
+            self.route(resp, Role::Server, about, job(), lanes);
         }
     }
 
-    fn route(&mut self, profile: IpAddr, role: Role, prevalence: u32, job: Job, lanes: &mut impl Lanes) {
+    /// A record counts in the window of its own time while that is open, else in the present one.
+    fn route(
+        &mut self,
+        profile: IpAddr,
+        role: Role,
+        (prevalence, mut visit): (u32, Visit),
+        job: Job,
+        lanes: &mut impl Lanes,
+    ) {
         let (seq, clock_us) = (self.seq, self.clock.now_us());
-        let (_, forgotten) = self.profiles.touch_or(profile, || ());
-        let mut forgotten: Vec<IpAddr> = forgotten.into_iter().flatten().map(|(addr, ())| addr).collect();
-        forgotten.sort_unstable();
-        for addr in forgotten {
-            lanes.change(Change { seq, clock_us, update: Update::Forget(addr) });
+        let late = visit.window < self.first_open;
+        if late {
+            visit.window = self.grid.index(clock_us);
         }
-        lanes.item(Item { seq, clock_us, profile, role, prevalence, job });
+        let window = visit.window;
+        let item = |profile, seat, early, job| Item {
+            seq,
+            clock_us,
+            profile,
+            seat,
+            window,
+            late,
+            early,
+            role,
+            prevalence,
+            job,
+        };
+        let forget = |seat, profile| lanes.item(item(profile, seat, false, Job::Forget));
+        let seat = self.profiles.visit(profile, visit, forget);
+        let early = self.profiles.seated() <= FOLDERS_AT_ONCE;
+        lanes.item(item(profile, seat, early, job));
     }
 
-    /// How many clients of the site know the responder, this one included.
-    fn prevalence(&mut self, orig: IpAddr, resp: IpAddr) -> u32 {
-        let mut new = self.pairs.get(&(orig, resp)).is_none();
-        self.pairs.touch((orig, resp));
+    /// How many clients of the site know the responder, this one included; and whether this one is new.
+    fn prevalence(&mut self, orig: IpAddr, resp: IpAddr) -> (u32, bool) {
+        let mut new = false;
+        self.pairs.touch_or((orig, resp), || new = true);
         let known = self.contacts.touch(resp);
-        new |= *known == 0;
-        *known = known.saturating_add(u32::from(new));
-        *known
+        *known = known.saturating_add(u32::from(new || *known == 0));
+        (*known, new)
     }
 
     fn learn(&mut self, update: Update, lanes: &mut impl Lanes) {
