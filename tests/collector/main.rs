@@ -12,5 +12,6 @@ mod features;
 mod formats;
 mod identity;
 mod knowledge;
+mod letters;
 mod program;
 mod whitelist;

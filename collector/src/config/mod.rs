@@ -71,6 +71,8 @@ pub struct Config {
     pub whitelist_path: Option<PathBuf>,
     /// The whitelist in force. Not a key: the front of the program sets it from the file and replaces it when that changes.
     pub whitelist: crate::evidence::whitelist::Shared,
+    /// File for behavioural letters (`--export-letters`). Not a key: the front of the program sets it.
+    pub export_letters: Option<PathBuf>,
     /// Who knows the autonomous system of an address. Not a key: the front of the program sets it.
     pub systems: crate::evidence::whitelist::Systems,
     /// `[geoip] databases`: databases of countries and networks; empty = those that `slips update --geo` fetched.
@@ -110,6 +112,7 @@ impl Default for Config {
             never_block: Vec::new(),
             whitelist_path: None,
             whitelist: crate::evidence::whitelist::Shared::default(),
+            export_letters: None,
             systems: crate::evidence::whitelist::Systems::default(),
             geo_databases: Vec::new(),
             data_folder_written: None,

@@ -88,13 +88,18 @@ impl Judge {
         match event.what {
             What::Created { window } => self.book.created(profile, window),
             What::Forgotten => self.book.forgotten(profile),
-            // Texts of forgotten profiles must not wait for the end of the window: a flood makes millions.
-            What::Closed { window, text: Some(text), early: true } => {
-                self.draft(&Draft { profile, window, text });
-            }
-            What::Closed { window, text, .. } => {
-                if let Some(text) = text {
-                    self.closed.insert((window, profile), text);
+            What::Closed { window, text, letters, early } => {
+                if !letters.is_empty() {
+                    let number = self.book.number(profile, window);
+                    self.folder.letters(profile, number, &letters);
+                }
+                match text {
+                    // Texts of forgotten profiles must not wait for the end of the window: a flood makes millions.
+                    Some(text) if early => self.draft(&Draft { profile, window, text }),
+                    Some(text) => {
+                        self.closed.insert((window, profile), text);
+                    }
+                    None => {}
                 }
             }
             What::Found { finding, window, module, now_us, shield } => {

@@ -128,7 +128,7 @@ impl Engine {
         let book = Book::new(config.evidence_threshold, config.window_width_us).with_room(most);
         let files = folder.has_files().then(|| Arc::clone(&folder));
         let shard = || {
-            let pages = Pages::new(files.clone(), config.timeline_human_timestamp);
+            let pages = Pages::new(files.clone(), config);
             let site = Site::new(config);
             Shard::new(grid, Hooks::new(Arc::clone(&modules), config), site, pages, shards)
         };

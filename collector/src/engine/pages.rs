@@ -10,8 +10,9 @@ use slips_agent::record::{AppRecord, FlowRecord};
 use super::round::Draft;
 use super::site::{Name, Site};
 use super::slot::{Slot, Slots};
+use crate::config::Config;
 use crate::input::Text;
-use crate::output::{Folder, ProfileView, timeline, window_text};
+use crate::output::{Folder, LetterRow, ProfileView, timeline, window_text};
 use crate::profile::Window;
 use crate::profile::addr::Class;
 use crate::profile::vendor::{is_made_up, vendor};
@@ -25,14 +26,22 @@ const FEW: usize = 1 << 10;
 pub struct Pages {
     folder: Option<Arc<Folder>>,
     human: bool,
+    /// Letters are exported.
+    letters: bool,
     /// Seats of profiles changed since they were last written.
     dirty: Vec<u32>,
 }
 
 impl Pages {
-    /// `folder` is `None` when no files are written. `human`: times for people in timelines.
-    pub const fn new(folder: Option<Arc<Folder>>, human: bool) -> Self {
-        Self { folder, human, dirty: Vec::new() }
+    /// `folder` is `None` when no files are written.
+    pub const fn new(folder: Option<Arc<Folder>>, config: &Config) -> Self {
+        let (human, letters) = (config.timeline_human_timestamp, config.export_letters.is_some());
+        Self { folder, human, letters, dirty: Vec::new() }
+    }
+
+    /// The letters of a window that is over, if they are exported.
+    pub fn letters(&self, window: &Window) -> Vec<LetterRow> {
+        if self.letters { window.tuples.iter().map(LetterRow::from).collect() } else { Vec::new() }
     }
 
     /// Whether any are written.

@@ -17,7 +17,7 @@ use crate::evidence::blocking::Shield;
 use crate::info::Country;
 use crate::input::{Note, Text};
 use crate::modules::Finding;
-use crate::output::Losses;
+use crate::output::{LetterRow, Losses};
 use crate::profile::Role;
 
 /// One record for one profile.
@@ -168,6 +168,8 @@ pub enum What {
         text: Option<String>,
         /// The profile is being forgotten: what is written now is all that will be.
         early: bool,
+        /// Its letters, if they are exported.
+        letters: Vec<LetterRow>,
     },
     /// A profile was forgotten to make room.
     Forgotten,

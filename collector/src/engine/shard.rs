@@ -176,8 +176,9 @@ impl Shard {
             self.events.push(Event { order, what });
         }
         let text = self.pages.text(slot, &open.window, &self.site);
+        let letters = self.pages.letters(&open.window);
         let early = order.phase == Phase::Record;
-        self.events.push(Event { order, what: What::Closed { window: index, text, early } });
+        self.events.push(Event { order, what: What::Closed { window: index, text, letters, early } });
     }
 
     /// Drops a profile with all that is kept about it.

@@ -18,7 +18,9 @@ use super::findings::{Digest, Finding, Findings};
 use super::idmef::{Author, Message};
 use super::summary::{self, Counts, InputTotals, Summary};
 use super::uuid::Known;
-use super::{AlertLine, DecisionLine, Error, EvidenceLine, NameLine, News, Watch, line, stix};
+use super::{
+    AlertLine, DecisionLine, Error, EvidenceLine, LetterRow, NameLine, News, Watch, letters, line, stix,
+};
 use crate::config::Config;
 use crate::config::export::Receiver;
 use crate::engine::site::Named;
@@ -87,6 +89,8 @@ struct State {
     told: Known,
     /// `STIX_data.json`, if it is asked for.
     bundle: Option<Bundle>,
+    /// Letters of windows that are over, if they are exported.
+    letters: Option<Growing>,
     /// Windows of profiles that an alert asked to block, with the number of the first one that did.
     blocked: BTreeMap<(IpAddr, i64), u64>,
     by_type: BTreeMap<String, u64>,
@@ -148,6 +152,7 @@ impl Folder {
             idmef: Growing::new(dir.join("alerts.json")),
             told: Known::default(),
             bundle: None,
+            letters: config.export_letters.clone().map(Growing::new),
             blocked: BTreeMap::new(),
             by_type: BTreeMap::new(),
             alert_count: 0,
@@ -159,6 +164,9 @@ impl Folder {
             "" => "slips".to_owned(),
             name => name.to_owned(),
         };
+        if let Some(path) = &config.export_letters {
+            file::replace(path, letters::HEAD)?;
+        }
         if config.create_log_files {
             file::make_dir(dir)?;
             state.evidence.write("")?;
@@ -298,6 +306,16 @@ impl Folder {
         }
     }
 
+    /// A window of a profile is over: its letters, where they are exported.
+    pub fn letters(&self, profile: IpAddr, window: i64, rows: &[LetterRow]) {
+        if rows.is_empty() {
+            return;
+        }
+        if let Some(letters) = &mut self.lock().letters {
+            rows.iter().for_each(|row| letters.line(&row.line(profile, window)));
+        }
+    }
+
     /// Sets what the input side has counted. The latest call counts.
     pub fn input(&self, totals: InputTotals) {
         self.lock().input = totals;
@@ -403,6 +421,9 @@ impl Folder {
             state.dirty = true;
         }
         let summary = self.summary(state, counts, complete);
+        if let Some(Err(error)) = state.letters.as_mut().map(Growing::write) {
+            state.error.get_or_insert(error);
+        }
         if self.files {
             let mut results = Vec::new();
             if state.dirty || complete {

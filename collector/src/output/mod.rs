@@ -10,6 +10,7 @@ mod file;
 mod findings;
 mod folder;
 mod idmef;
+mod letters;
 mod line;
 mod stix;
 mod summary;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 
 pub use findings::Finding;
 pub use folder::{Folder, ProfileView, WindowView};
+pub use letters::LetterRow;
 pub use line::{
     AlertLine, DecisionLine, EvidenceLine, NameLine, alert_text, clock, decision_text, evidence_text,
     proto_name, seconds, sentence,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::features;
-use super::line::{proto_name, seconds};
+use super::line::seconds;
 use crate::profile::Window;
 use crate::profile::letters::Letters;
 
@@ -34,8 +34,7 @@ fn tuples(window: &Window, outgoing: bool, title: &str, out: &mut String) {
 
 /// `peer-port-proto (['letters', [previous, last]])`, times in seconds, `False` for a time that is not there yet.
 fn tuple(letters: &Letters, out: &mut String) -> std::fmt::Result {
-    let key = &letters.tuple;
-    write!(out, "\t{}-{}-{} (['", key.peer, key.port, proto_name(key.proto))?;
+    write!(out, "\t{} (['", super::letters::tuple(&letters.tuple))?;
     if letters.text().len() < letters.len() {
         out.push('…');
     }

@@ -37,6 +37,7 @@ pub(super) const FLAGS: &[&str] = &[
     "--debug",
     "-l",
     "--nologfiles",
+    "--export-letters",
     "--json",
     "--check",
     "--effective",
@@ -95,6 +96,9 @@ pub(super) struct Args {
     /// how much is told of the inside, 0 to 3; default 0
     #[argh(option, short = 'e')]
     debug: Option<String>,
+    /// write the behavioural letters of each tuple and window to this file
+    #[argh(option)]
+    export_letters: Option<PathBuf>,
     /// write no files
     #[argh(switch, short = 'l')]
     nologfiles: bool,
@@ -362,6 +366,7 @@ impl Args {
             set(&mut config, "parameters", key, value.as_deref(), flag, &mut notes)?;
         }
         config.create_log_files &= !self.nologfiles;
+        config.export_letters = self.export_letters;
         if self.effective {
             return Ok((Job::Effective(config), notes));
         }
