@@ -1,5 +1,5 @@
 //! Window features beside the feature hash of Slips 0.7.1, counted here a second time straight from the lines of public files
-//! (reference §4.3 and §3.9: role Client, direction out), and beside what is known of those files.
+//! (reference §4.3 and §3.9: both roles; ICMP where the file writes type and code), and beside what is known of those files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,8 +12,8 @@ use slips_agent::window::{Class, Features, HEAVY, Key, Protocol, Role, Table};
 
 use crate::support;
 
-/// Field of Slips' hash for one profile: state and protocol, table, key.
-type Field = (bool, Protocol, Table, Key);
+/// Field of Slips' hash for one profile: role, protocol and state, table, key.
+type Field = (Class, Table, Key);
 /// totalflows, totalpkt, totalbytes, and packets by address or port.
 type Value = (u64, u64, u64, BTreeMap<Key, u64>);
 type Hash = BTreeMap<IpAddr, BTreeMap<Field, Value>>;
@@ -31,7 +31,7 @@ impl Intake for Flows {
 }
 
 /// Through the readers of the product.
-fn flows(path: &Path) -> Vec<FlowRecord> {
+pub fn flows(path: &Path) -> Vec<FlowRecord> {
     let mut flows = Flows(Vec::new());
     let stop = AtomicBool::new(false);
     let job = Job { stop: &stop, progress: &|_| (), say: &|_| () };
@@ -49,6 +49,7 @@ struct Raw {
     state: String,
     pkts: u64,
     bytes: u64,
+    zeek: bool,
 }
 
 fn number(text: Option<&str>) -> u64 {
@@ -103,6 +104,7 @@ fn raw(path: &Path) -> Vec<Raw> {
             } else {
                 number(cell(["TotBytes", ""]))
             },
+            zeek,
         });
     }
     lines
@@ -125,24 +127,31 @@ fn established(line: &Raw) -> bool {
 fn slips(lines: &[Raw]) -> Hash {
     let mut hash = Hash::new();
     for line in lines {
-        let protocol = match line.proto.as_str() {
-            "tcp" => Protocol::Tcp,
-            "udp" => Protocol::Udp,
-            // Slips takes what the file writes in the columns of ports; what ours makes of type and code is tested with the reader.
+        let protocol = match (line.proto.as_str(), line.src) {
+            ("tcp", _) => Protocol::Tcp,
+            ("udp", _) => Protocol::Udp,
+            // Zeek writes type and code where others have ports. What ours makes of Argus' hexadecimal ones is tested with its reader.
+            ("icmp", IpAddr::V4(_)) if line.zeek => Protocol::Icmp,
+            ("icmp", IpAddr::V6(_)) if line.zeek => Protocol::Icmpv6,
             _ => continue,
         };
-        let profile = hash.entry(line.src).or_default();
-        let (dst, dport) = (Key::Addr(line.dst), Key::Port(line.dport));
-        for (table, key, sub) in [
-            (Table::Peers, dst, dport),
-            (Table::DstPorts, dport, dst),
-            (Table::SrcPorts, Key::Port(line.sport), dst),
-        ] {
-            let value = profile.entry((established(line), protocol, table, key)).or_default();
-            value.0 += 1;
-            value.1 += line.pkts;
-            value.2 += line.bytes;
-            *value.3.entry(sub).or_default() += line.pkts;
+        let dport = Key::Port(line.dport);
+        // Slips keeps a server's own address in the dictionaries of its ports (reference Q15); here it is the client's, as meant.
+        for (role, me, peer) in [(Role::Client, line.src, line.dst), (Role::Server, line.dst, line.src)] {
+            let profile = hash.entry(me).or_default();
+            let peer = Key::Addr(peer);
+            for (table, key, sub) in [
+                (Table::Peers, peer, dport),
+                (Table::DstPorts, dport, peer),
+                (Table::SrcPorts, Key::Port(line.sport), peer),
+            ] {
+                let class = Class { role, protocol, established: established(line) };
+                let value = profile.entry((class, table, key)).or_default();
+                value.0 += 1;
+                value.1 += line.pkts;
+                value.2 += line.bytes;
+                *value.3.entry(sub).or_default() += line.pkts;
+            }
         }
     }
     hash
@@ -151,8 +160,9 @@ fn slips(lines: &[Raw]) -> Hash {
 fn folded(flows: &[FlowRecord]) -> BTreeMap<IpAddr, Features> {
     let mut profiles = BTreeMap::new();
     for flow in flows {
-        let profile = profiles.entry(flow.tuple.orig_addr).or_insert_with(|| Features::new(0));
-        profile.fold(Role::Client, flow);
+        for (role, addr) in [(Role::Client, flow.tuple.orig_addr), (Role::Server, flow.tuple.resp_addr)] {
+            profiles.entry(addr).or_insert_with(|| Features::new(0)).fold(role, flow);
+        }
     }
     profiles
 }
@@ -170,6 +180,7 @@ fn the_features_are_those_of_slips() {
         "slips/test2-malicious.binetflow",
         "slips/test3-mixed.binetflow",
     ];
+    let mut kinds = BTreeSet::new();
     for name in files {
         let path = data.join(name);
         let profiles = folded(&flows(&path));
@@ -177,11 +188,11 @@ fn the_features_are_those_of_slips() {
         let (mut exact, mut bounded) = (0, 0);
         for (addr, fields) in &expected {
             let view = profiles[addr].view();
-            let mut classes: BTreeSet<(bool, Protocol, Table)> = BTreeSet::new();
-            for ((established, protocol, table, key), (flows, pkts, bytes, subs)) in fields {
-                classes.insert((*established, *protocol, *table));
-                let class = Class { role: Role::Client, protocol: *protocol, established: *established };
-                let class = view.class(class).unwrap_or_else(|| panic!("{name} {addr} {class:?}"));
+            let mut classes: BTreeSet<(Class, Table)> = BTreeSet::new();
+            for ((class, table, key), (flows, pkts, bytes, subs)) in fields {
+                classes.insert((*class, *table));
+                kinds.insert(*class);
+                let class = view.class(*class).unwrap_or_else(|| panic!("{name} {addr} {class:?}"));
                 let Some(entry) = class.entry(*table, *key) else {
                     assert!(
                         !class.exact(*table) && *flows <= class.absent(*table).flows,
@@ -208,10 +219,9 @@ fn the_features_are_those_of_slips() {
                 }
             }
             // And nothing that Slips does not have.
-            for (established, protocol, table) in classes {
-                let class = view.class(Class { role: Role::Client, protocol, established }).unwrap();
-                let keys =
-                    fields.keys().filter(|f| (f.0, f.1, f.2) == (established, protocol, table)).count();
+            for (class, table) in classes {
+                let keys = fields.keys().filter(|f| (f.0, f.1) == (class, table)).count();
+                let class = view.class(class).unwrap();
                 let shown = class.entries(table).len();
                 assert_eq!(shown, if class.exact(table) { keys } else { shown.min(HEAVY) }, "{name} {addr}");
             }
@@ -219,6 +229,8 @@ fn the_features_are_those_of_slips() {
         println!("{name}: {} profiles, {exact} keys equal, {bounded} in their bounds", expected.len());
         assert!(exact > 0);
     }
+    // TCP and UDP in both states, ICMP of both versions as the files have it; each as client and as server.
+    assert_eq!(kinds.len(), 12, "{kinds:?}");
 }
 
 /// Distinct hosts and ports that are known of the scans (`slips/expected.tsv`).

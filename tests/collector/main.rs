@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod by_hand;
 mod cases;
 mod detections;
 mod exports;
@@ -14,4 +15,5 @@ mod identity;
 mod knowledge;
 mod letters;
 mod program;
+mod published_letters;
 mod whitelist;

@@ -289,6 +289,8 @@ impl site::Lanes for Spread {
 #[cfg(test)]
 mod blocking_tests;
 #[cfg(test)]
+mod notions_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod whitelist_tests;
