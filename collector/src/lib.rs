@@ -1,6 +1,6 @@
 //! The collector: flow records of any source in, evidence, alerts and logs out.
 //!
-//! Data flow: [`input`] → site stage → shards ([`profile`], [`modules`]) → [`evidence`] → [`output`].
+//! Data flow: [`input`] → site stage → shards ([`profile`], [`modules`]) → [`evidence`] → [`output`], [`store`].
 
 pub mod config;
 pub mod engine;
@@ -14,3 +14,4 @@ pub mod modules;
 pub mod output;
 pub mod profile;
 pub mod program;
+pub mod store;

@@ -16,4 +16,5 @@ mod knowledge;
 mod letters;
 mod program;
 mod published_letters;
+mod store;
 mod whitelist;

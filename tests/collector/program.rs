@@ -228,14 +228,14 @@ fn threads_change_nothing() {
     }
 }
 
-/// All files below a folder but the summary, which tells time and memory.
+/// All files below a folder but the summary and the store, which tell time and memory.
 fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     fn walk(base: &Path, dir: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
         for entry in fs::read_dir(dir).unwrap().flatten() {
             let path = entry.path();
             if path.is_dir() {
                 walk(base, &path, found);
-            } else if path.file_name().unwrap() != "summary.json" {
+            } else if !["summary.json", "slips.db"].iter().any(|name| path.file_name().unwrap() == *name) {
                 found
                     .insert(path.strip_prefix(base).unwrap().display().to_string(), fs::read(&path).unwrap());
             }
@@ -259,9 +259,15 @@ fn the_folder_is_complete_and_private() {
     let shape: String = dir.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     assert_eq!(shape, "0000-00-00--00:00:00");
     let dir = scratch.0.join(dir);
-    for file in
-        ["evidence.jsonl", "alerts.jsonl", "alerts.log", "blocking.jsonl", "Blocked.txt", "summary.json"]
-    {
+    for file in [
+        "evidence.jsonl",
+        "alerts.jsonl",
+        "alerts.log",
+        "blocking.jsonl",
+        "Blocked.txt",
+        "summary.json",
+        "slips.db",
+    ] {
         assert_eq!(fs::metadata(dir.join(file)).unwrap().permissions().mode() & 0o007, 0, "{file}");
     }
     let profile = dir.join("192.168.50.10");

@@ -134,6 +134,16 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: "parameters",
+        name: "deleteprevdb",
+        help: "True: earlier runs are removed from the store at the start; False: they are kept beside this one.",
+        set: |c, text| {
+            c.delete_previous = yes_or_no(text)?;
+            Ok(None)
+        },
+        show: |c| truth(c.delete_previous),
+    },
+    Key {
+        section: "parameters",
         name: "pcapfilter",
         help: "Packets to look at, in the language of tcpdump's simple filters; empty: all.",
         set: |c, text| {
@@ -219,7 +229,7 @@ pub const KEYS: &[Key] = &[
             c.timeline_human_timestamp = yes_or_no(text)?;
             Ok(None)
         },
-        show: |c| if c.timeline_human_timestamp { "True".to_owned() } else { "False".to_owned() },
+        show: |c| truth(c.timeline_human_timestamp),
     },
     Key {
         section: "longconnections",
@@ -261,6 +271,16 @@ pub const KEYS: &[Key] = &[
             Ok(None)
         },
         show: |c| c.data_folder_written.as_ref().map_or_else(String::new, |p| p.display().to_string()),
+    },
+    Key {
+        section: "store",
+        name: "store",
+        help: "Where everything is kept for kalipso and other programs: a file, or redis://host[:port][/database]. Empty: slips.db in the output folder.",
+        set: |c, text| {
+            c.store = if text.is_empty() { None } else { Some(crate::store::Address::parse(text)?) };
+            Ok(None)
+        },
+        show: |c| c.store.as_ref().map_or_else(String::new, ToString::to_string),
     },
 ];
 
@@ -334,6 +354,11 @@ pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
         "no" | "false" | "off" | "0" => Ok(false),
         _ => Err("yes or no".to_owned()),
     }
+}
+
+/// As Slips writes it.
+fn truth(value: bool) -> String {
+    if value { "True".to_owned() } else { "False".to_owned() }
 }
 
 fn said(value: bool) -> String {

@@ -85,6 +85,12 @@ pub struct Config {
     pub export: export::Export,
     /// Where evidence goes besides the folder. Not a key: the front of the program sets it.
     pub watch: crate::output::Watch,
+    /// Where the analysis is stored. Not a key: the front of the program sets it.
+    pub tap: crate::store::Tap,
+    /// `[store] store`: a file or `redis://…`; `None` = `slips.db` in the output folder.
+    pub store: Option<crate::store::Address>,
+    /// `[parameters] deletePrevdb`: earlier runs of the site are removed from the store.
+    pub delete_previous: bool,
 }
 
 impl Default for Config {
@@ -119,6 +125,9 @@ impl Default for Config {
             geo: crate::info::Geo::default(),
             export: export::Export::default(),
             watch: crate::output::Watch::default(),
+            tap: crate::store::Tap::default(),
+            store: None,
+            delete_previous: true,
         }
     }
 }

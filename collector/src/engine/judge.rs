@@ -10,9 +10,11 @@ use std::sync::Arc;
 use super::grid::Grid;
 use super::round::{Ask, Draft, Event, Outcome, What};
 use super::site::Named;
+use super::stored::{self, News};
 use crate::evidence::blocking::Decision;
 use crate::evidence::{Alert, Book, Evidence, Herald, Where};
 use crate::output::{Counts, Error, Folder, Summary, WindowView};
+use crate::store::{Row, Tap};
 
 /// What the judge is told about a round besides the outcomes.
 pub struct Head {
@@ -24,6 +26,8 @@ pub struct Head {
     pub counts: Counts,
     /// Names that became known.
     pub named: Vec<Named>,
+    /// Names for the store.
+    pub names: Vec<Row>,
 }
 
 /// See the head of the file.
@@ -33,21 +37,25 @@ pub struct Judge {
     folder: Arc<Folder>,
     /// Texts of windows that their shards have closed, until no evidence can come any more.
     closed: BTreeMap<(i64, IpAddr), String>,
+    tap: Tap,
+    news: News,
 }
 
 impl Judge {
-    pub fn new(grid: Grid, book: Book, folder: Arc<Folder>) -> Self {
-        Self { grid, book, folder, closed: BTreeMap::new() }
+    pub fn new(grid: Grid, book: Book, folder: Arc<Folder>, tap: Tap) -> Self {
+        Self { grid, book, folder, closed: BTreeMap::new(), tap, news: News::default() }
     }
 
     /// One round. Gives back a summary when one was asked for, and what could not be written.
-    pub fn round(&mut self, head: &Head, outcomes: Vec<Outcome>) -> Option<(Summary, Option<Error>)> {
+    pub fn round(&mut self, head: Head, outcomes: Vec<Outcome>) -> Option<(Summary, Option<Error>)> {
         let mut events = Vec::new();
         let mut drafts = Vec::new();
         let mut counts = head.counts.clone();
+        let mut rows = Vec::new();
         for mut outcome in outcomes {
             events.append(&mut outcome.events);
             drafts.append(&mut outcome.drafts);
+            rows.append(&mut outcome.rows);
             counts.profiles += outcome.tally.profiles;
             counts.windows += outcome.tally.windows;
             for (country, flows) in outcome.tally.countries {
@@ -65,6 +73,12 @@ impl Judge {
         }
         self.unblock(head.end_us);
         self.folder.named(&head.named);
+        if self.tap.on() {
+            rows.iter_mut().for_each(|row| stored::number(row, &mut self.book));
+            rows.extend(head.names);
+            self.news.rows(self.grid, &mut self.book, &mut rows);
+            self.tap.give(rows);
+        }
         let ended = head.ask == Ask::Finish;
         self.close_until(if ended { None } else { Some(head.end_us) });
         if head.ask == Ask::Nothing {
@@ -77,10 +91,12 @@ impl Judge {
             *counts.losses.entry("evidence_refused".to_owned()).or_default() += self.book.refused();
         }
         let written = if ended { self.folder.finish(&counts) } else { self.folder.report(&counts) };
-        Some(match written {
+        let (summary, trouble) = match written {
             Ok(summary) => (summary, None),
             Err(error) => (self.folder.current(&counts), Some(error)),
-        })
+        };
+        self.tap.report(&summary, head.end_us, counts.first_us);
+        Some((summary, trouble))
     }
 
     fn event(&mut self, event: Event) {
@@ -105,14 +121,19 @@ impl Judge {
             What::Found { finding, window, module, now_us, shield } => {
                 let start_us = self.grid.start_us(window);
                 let place = Where { now_us, window, start_us, module, shield };
-                self.book.take(*finding, place, &mut Told(&self.folder));
+                let mut news = self.tap.on().then_some(&mut self.news);
+                if let Some(news) = &mut news {
+                    news.touched.insert((window, finding.profile));
+                }
+                self.book.take(*finding, place, &mut Told(&self.folder, news));
             }
         }
     }
 
     /// Ends the blocks that are over at a time.
     fn unblock(&mut self, now_us: u64) {
-        self.book.advance(now_us, &mut Told(&self.folder));
+        let news = self.tap.on().then_some(&mut self.news);
+        self.book.advance(now_us, &mut Told(&self.folder, news));
     }
 
     /// Settles and writes the windows that close up to a time, or all.
@@ -127,7 +148,7 @@ impl Judge {
                 let ((window, profile), text) = entry.remove_entry();
                 self.draft(&Draft { profile, window, text });
             }
-            self.book.close(window, &mut Told(&self.folder));
+            self.book.close(window, &mut Told(&self.folder, None));
         }
     }
 
@@ -145,16 +166,22 @@ impl Judge {
     }
 }
 
-/// The folder hears what the book decides.
-struct Told<'a>(&'a Folder);
+/// Folder and store hear what the book decides.
+struct Told<'a>(&'a Folder, Option<&'a mut News>);
 
 impl Herald for Told<'_> {
     fn raise(&mut self, evidence: &Evidence) {
         self.0.raise(evidence);
+        if let Some(news) = &mut self.1 {
+            news.evidence.insert(evidence.id, evidence.into());
+        }
     }
 
     fn update(&mut self, evidence: &Evidence) {
         self.0.update(evidence);
+        if let Some(news) = &mut self.1 {
+            news.evidence.insert(evidence.id, evidence.into());
+        }
     }
 
     fn settle(&mut self, id: u64) {
@@ -163,9 +190,15 @@ impl Herald for Told<'_> {
 
     fn alert(&mut self, alert: &Alert) {
         self.0.alert(alert);
+        if let Some(news) = &mut self.1 {
+            news.alerts.push(alert.into());
+        }
     }
 
     fn decide(&mut self, decision: &Decision) {
         self.0.decide(decision);
+        if let Some(news) = &mut self.1 {
+            news.blocks.extend(stored::block(decision));
+        }
     }
 }

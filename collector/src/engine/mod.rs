@@ -21,10 +21,13 @@ mod shard;
 pub mod site;
 mod slot;
 mod speech;
+mod stored;
 mod timers;
 mod workers;
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,6 +40,7 @@ use crate::evidence::whitelist::Shared;
 use crate::input::{Intake, Record};
 use crate::modules::Modules;
 use crate::output::{self, Folder, Summary};
+use crate::store::{Row, Tap};
 use grid::Grid;
 use hooks::Hooks;
 use judge::{Head, Judge};
@@ -100,10 +104,13 @@ pub struct Engine {
     /// The first thing that could not be written.
     trouble: Option<output::Error>,
     failed: bool,
+    tap: Tap,
 }
 
 /// Records in a round.
 const ROUND: usize = 1024;
+/// Addresses with new names that wait for the store at most.
+const MANY_NAMED: usize = 4096;
 
 impl Engine {
     /// An engine that writes to `folder`, with the modules of the configuration.
@@ -132,7 +139,8 @@ impl Engine {
             let site = Site::new(config);
             Shard::new(grid, Hooks::new(Arc::clone(&modules), config), site, pages, shards)
         };
-        let workers = Workers::start((0..shards).map(|_| shard()).collect(), Judge::new(grid, book, folder));
+        let judge = Judge::new(grid, book, folder, config.tap.clone());
+        let workers = Workers::start((0..shards).map(|_| shard()).collect(), judge);
         let mut lanes = Spread::new(shards);
         // In force before the first record; the same for stage and shards, also when it is replaced at this moment.
         let (list, version) = config.whitelist.get();
@@ -148,6 +156,7 @@ impl Engine {
             whitelist_version: version,
             trouble: None,
             failed: false,
+            tap: config.tap.clone(),
         }
     }
 
@@ -208,6 +217,17 @@ impl Engine {
         summary
     }
 
+    /// Names that became known, for the store: with each report, and when there are many.
+    fn names(&mut self, ask: Ask) -> Vec<Row> {
+        let mut rows = Vec::new();
+        if ask != Ask::Nothing || self.lanes.named.len() >= MANY_NAMED {
+            for addr in std::mem::take(&mut self.lanes.named) {
+                stored::names(addr, self.stage.site(), &mut rows);
+            }
+        }
+        rows
+    }
+
     fn send(&mut self, ask: Ask) {
         if self.failed {
             return;
@@ -219,6 +239,9 @@ impl Engine {
         }
         let end_us = self.stage.now_us();
         let changes = Arc::new(std::mem::take(&mut self.lanes.changes));
+        if self.tap.on() {
+            self.lanes.named.extend(changes.iter().filter_map(|change| change.update.named()));
+        }
         let shares = self.lanes.items.iter_mut().map(|items| Share {
             items: std::mem::take(items),
             changes: Arc::clone(&changes),
@@ -227,7 +250,9 @@ impl Engine {
         });
         let shares = shares.collect();
         self.lanes.count = 0;
-        let head = Head { end_us, ask, counts: self.stage.counts().clone(), named: self.stage.named() };
+        let names = self.names(ask);
+        let named = self.stage.named();
+        let head = Head { end_us, ask, counts: self.stage.counts().clone(), named, names };
         self.failed = !self.workers.send(head, shares);
         while let Some(answer) = self.workers.ready() {
             let _ = self.noted(answer);
@@ -260,12 +285,14 @@ struct Spread {
     items: Vec<Vec<Item>>,
     changes: Vec<Change>,
     count: usize,
+    /// Addresses whose names changed, for the store.
+    named: BTreeSet<IpAddr>,
 }
 
 impl Spread {
     fn new(shards: usize) -> Self {
         let items = (0..shards).map(|_| Vec::new()).collect();
-        Self { items, changes: Vec::new(), count: 0 }
+        Self { items, changes: Vec::new(), count: 0, named: BTreeSet::new() }
     }
 }
 

@@ -9,13 +9,15 @@ use slips_agent::record::{AppRecord, FlowRecord};
 
 use super::round::Draft;
 use super::site::{Name, Site};
-use super::slot::{Slot, Slots};
+use super::slot::{Open, Slot, Slots};
+use super::stored;
 use crate::config::Config;
 use crate::input::Text;
 use crate::output::{Folder, LetterRow, ProfileView, timeline, window_text};
 use crate::profile::Window;
 use crate::profile::addr::Class;
 use crate::profile::vendor::{is_made_up, vendor};
+use crate::store::Row;
 
 /// Bytes of one profile's timeline that wait at most.
 const MANY: usize = 32 << 10;
@@ -28,15 +30,19 @@ pub struct Pages {
     human: bool,
     /// Letters are exported.
     letters: bool,
+    /// There is a store.
+    store: bool,
+    rows: Vec<Row>,
     /// Seats of profiles changed since they were last written.
     dirty: Vec<u32>,
 }
 
 impl Pages {
     /// `folder` is `None` when no files are written.
-    pub const fn new(folder: Option<Arc<Folder>>, config: &Config) -> Self {
+    pub fn new(folder: Option<Arc<Folder>>, config: &Config) -> Self {
         let (human, letters) = (config.timeline_human_timestamp, config.export_letters.is_some());
-        Self { folder, human, letters, dirty: Vec::new() }
+        let store = config.tap.on();
+        Self { folder, human, letters, store, rows: Vec::new(), dirty: Vec::new() }
     }
 
     /// The letters of a window that is over, if they are exported.
@@ -46,12 +52,17 @@ impl Pages {
 
     /// Whether any are written.
     pub const fn any(&self) -> bool {
-        self.folder.is_some()
+        self.folder.is_some() || self.store
+    }
+
+    /// What the store gets of this round.
+    pub fn rows(&mut self) -> Vec<Row> {
+        std::mem::take(&mut self.rows)
     }
 
     /// A record of the profile was seen, in this window.
     pub fn changed(&mut self, seat: u32, slot: &mut Slot, window: i64) {
-        if self.folder.is_none() {
+        if !self.any() {
             return;
         }
         if let Some(open) = slot.open(window) {
@@ -65,14 +76,16 @@ impl Pages {
 
     /// Something was said in a flow that is not over.
     pub fn said(&mut self, slot: &mut Slot, record: &Arc<AppRecord<Text>>) {
-        if self.folder.is_some() {
+        if self.any() {
             slot.speech.add(Arc::clone(record));
         }
     }
 
     /// A flow is over: its line in the timeline.
-    pub fn flow(&mut self, slot: &mut Slot, flow: &FlowRecord, site: &Site) {
-        let Some(folder) = &self.folder else { return };
+    pub fn flow(&mut self, slot: &mut Slot, window: i64, flow: &FlowRecord, site: &Site) {
+        if !self.any() {
+            return;
+        }
         let said = slot.speech.take(flow.uid);
         if !slot.files && slot.timeline.len() >= FEW {
             return;
@@ -84,22 +97,39 @@ impl Pages {
         let names: Vec<&str> = site.names(peer).iter().map(|known| &*known.name).collect();
         let place = site.place(peer);
         let entry = timeline::Entry { profile, flow, said: &said, names: &names, place };
+        let before = slot.timeline.len();
         timeline::write(&entry, self.human, &mut slot.timeline);
-        if slot.files && slot.timeline.len() >= MANY {
+        if self.store {
+            let text = slot.timeline.split_off(before);
+            stored::line(slot, window, flow, &text, &mut self.rows);
+            if self.folder.is_some() {
+                slot.timeline.push_str(&text);
+            }
+        }
+        if let Some(folder) = &self.folder
+            && slot.files
+            && slot.timeline.len() >= MANY
+        {
             folder.timeline(profile, &std::mem::take(&mut slot.timeline));
         }
     }
 
-    /// Features and letters of a window as written to its file.
-    pub fn text(&self, slot: &Slot, window: &Window, site: &Site) -> Option<String> {
-        self.folder.as_ref().filter(|_| slot.files).map(|_| text(window, site))
+    /// A window is closed: gives features and letters as written to its file.
+    pub fn closed(&mut self, slot: &Slot, open: &mut Open, site: &Site) -> Option<String> {
+        if !slot.files {
+            return None;
+        }
+        if self.store {
+            stored::window(open, slot.profile.addr, true, &mut self.rows);
+        }
+        self.folder.as_ref().map(|_| text(&open.window, site))
     }
 
     /// Writes what changed of profiles.
     pub fn write(&mut self, slots: &mut Slots, site: &Site) {
         for seat in &self.dirty {
-            if let (Some(slot), Some(folder)) = (slots.get_mut(*seat), &self.folder) {
-                put(folder, slot, site);
+            if let Some(slot) = slots.get_mut(*seat) {
+                self.rows.extend(put(self.folder.as_deref(), self.store, slot, site));
             }
         }
     }
@@ -116,6 +146,12 @@ impl Pages {
             let profile = slot.profile.addr;
             for open in slot.windows.iter_mut().filter(|open| open.dirty) {
                 open.dirty = false;
+                if self.store {
+                    stored::window(open, profile, false, &mut self.rows);
+                }
+                if self.folder.is_none() {
+                    continue;
+                }
                 drafts.push(Draft { profile, window: open.window.index, text: text(&open.window, site) });
             }
         }
@@ -124,10 +160,19 @@ impl Pages {
 
     /// Writes a profile that is about to be forgotten.
     pub fn last(&mut self, slot: &mut Slot, site: &Site) {
-        if let Some(folder) = &self.folder {
-            put(folder, slot, site);
-        }
+        self.rows.extend(put(self.folder.as_deref(), self.store, slot, site));
     }
+}
+
+/// Writes a profile to the folder; gives its row for the store.
+fn put(folder: Option<&Folder>, store: bool, slot: &mut Slot, site: &Site) -> Option<Row> {
+    if !slot.files {
+        return None;
+    }
+    if let Some(folder) = folder {
+        write(folder, slot, site);
+    }
+    store.then(|| stored::profile(slot, site))
 }
 
 fn text(window: &Window, site: &Site) -> String {
@@ -140,10 +185,7 @@ fn asked(name: &Name) -> String {
     format!("{} ({}, asked by {})", name.name, name.how.name(), askers.join(", "))
 }
 
-fn put(folder: &Folder, slot: &mut Slot, site: &Site) {
-    if !slot.files {
-        return;
-    }
+fn write(folder: &Folder, slot: &mut Slot, site: &Site) {
     let profile = &slot.profile;
     if !slot.timeline.is_empty() {
         folder.timeline(profile.addr, &std::mem::take(&mut slot.timeline));

@@ -19,6 +19,7 @@ use crate::input::{Note, Text};
 use crate::modules::Finding;
 use crate::output::{LetterRow, Losses};
 use crate::profile::Role;
+use crate::store::Row;
 
 /// One record for one profile.
 pub struct Item {
@@ -214,4 +215,6 @@ pub struct Outcome {
     pub drafts: Vec<Draft>,
     /// Everything counted so far, when a report was asked for.
     pub tally: Tally,
+    /// For the store, with indices of windows in place of their numbers.
+    pub rows: Vec<Row>,
 }

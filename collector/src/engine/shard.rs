@@ -84,7 +84,7 @@ impl Shard {
             drafts = self.pages.drafts(&mut self.slots, &self.site);
         }
         let tally = if share.ask == Ask::Nothing { Tally::default() } else { self.tally.clone() };
-        Outcome { events: std::mem::take(&mut self.events), drafts, tally }
+        Outcome { events: std::mem::take(&mut self.events), drafts, tally, rows: self.pages.rows() }
     }
 
     fn change(&mut self, change: &Change) {
@@ -175,7 +175,7 @@ impl Shard {
             let what = found(finding, index, module, now_us, &self.site);
             self.events.push(Event { order, what });
         }
-        let text = self.pages.text(slot, &open.window, &self.site);
+        let text = self.pages.closed(slot, &mut open, &self.site);
         let letters = self.pages.letters(&open.window);
         let early = order.phase == Phase::Record;
         self.events.push(Event { order, what: What::Closed { window: index, text, letters, early } });
@@ -261,7 +261,7 @@ impl Shard {
                 count(&mut self.tally.losses, "letters_refused");
             }
         }
-        self.pages.flow(slot, flow, &self.site);
+        self.pages.flow(slot, place.at.window, flow, &self.site);
         let peer = subject.peer.unwrap_or(item.profile);
         if let Some(country) = self.site.place(peer).country {
             *self.tally.countries.entry(country).or_default() += 1;
@@ -386,6 +386,8 @@ impl Shard {
             outbox: Outbox::default(),
             dirty: false,
             place: list.len(),
+            lines: Vec::new(),
+            told: 0,
         });
         list.push(seat);
         self.tally.windows += 1;

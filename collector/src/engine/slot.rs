@@ -6,6 +6,7 @@ use super::outbox::Outbox;
 use super::speech::Speech;
 use crate::modules::States;
 use crate::profile::{Profile, Window};
+use crate::store::Line;
 
 /// The profiles of a shard, found by their seats. A seat is the site's; every shard has each n-th of them.
 #[derive(Debug)]
@@ -66,6 +67,9 @@ pub struct Open {
     pub dirty: bool,
     /// Position in the shard's list of profiles with this window open.
     pub place: usize,
+    /// Lines of its timeline that the store does not have yet, and how many it has.
+    pub lines: Vec<Line>,
+    pub told: u64,
 }
 
 /// See the head of the file.

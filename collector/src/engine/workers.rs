@@ -56,7 +56,7 @@ impl Workers {
         match &mut self.place {
             Place::Here { shard, judge, answers } => {
                 let outcomes = shares.into_iter().map(|share| shard.work(share)).collect();
-                answers.extend(judge.round(&head, outcomes));
+                answers.extend(judge.round(head, outcomes));
                 true
             }
             Place::Threads { shards, judge, .. } => {
@@ -135,7 +135,7 @@ fn threads(shards: Vec<Shard>, mut judge: Judge) -> Place {
             if outcomes.len() < outlets.len() {
                 break;
             }
-            if let Some(answer) = judge.round(&head, outcomes)
+            if let Some(answer) = judge.round(head, outcomes)
                 && answers.send(answer).is_err()
             {
                 break;

@@ -70,9 +70,15 @@ struct Line {
 }
 
 impl Line {
+    /// What it adds to a decision.
     fn weight(&self) -> f64 {
+        if self.used { 0.0 } else { self.worth() }
+    }
+
+    /// What it adds or has added.
+    fn worth(&self) -> f64 {
         let evidence = &self.evidence;
-        if self.used || evidence.attacker_side != Side::Source || evidence.threat_level == ThreatLevel::Info {
+        if evidence.attacker_side != Side::Source || evidence.threat_level == ThreatLevel::Info {
             return 0.0;
         }
         evidence.threat_level.value() * evidence.confidence * tellings(evidence.count)
@@ -83,6 +89,19 @@ impl Line {
 /// repetition as new evidence, and one scan of 1,000 ports is worse than one of 10.
 fn tellings(count: u64) -> f64 {
     f64::from(count.checked_ilog10().unwrap_or(0)) + 1.0
+}
+
+/// How a profile stands in a window.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Standing {
+    /// Sum of what its evidence adds, or has added, to decisions.
+    pub threat: f64,
+    /// Evidence in it.
+    pub evidence: u64,
+    /// It has an alert.
+    pub malicious: bool,
+    /// An alert asked to block the profile.
+    pub blocked: bool,
 }
 
 /// Where an observation was made.
@@ -243,6 +262,17 @@ impl Book {
     pub fn page(&self, profile: IpAddr, window: i64) -> (Vec<&Evidence>, bool) {
         self.windows.get(&(window, profile)).map_or_else(Default::default, |page| {
             (page.lines.iter().map(|line| &line.evidence).collect(), page.blocked)
+        })
+    }
+
+    /// How a profile stands in a window.
+    #[must_use]
+    pub fn standing(&self, profile: IpAddr, window: i64) -> Standing {
+        self.windows.get(&(window, profile)).map_or_else(Standing::default, |page| Standing {
+            threat: page.lines.iter().map(Line::worth).sum(),
+            evidence: page.lines.len() as u64,
+            malicious: page.lines.iter().any(|line| line.used),
+            blocked: page.blocked,
         })
     }
 

@@ -30,7 +30,7 @@ pub use line::{
     AlertLine, DecisionLine, EvidenceLine, NameLine, alert_text, clock, decision_text, evidence_text,
     proto_name, seconds, sentence,
 };
-pub use summary::{Counts, InputTotals, Losses, Summary};
+pub use summary::{Counts, InputTotals, Losses, Summary, resident_bytes};
 pub use watch::{News, Origin, Watch};
 pub use window::window_text;
 

@@ -162,11 +162,19 @@ pub fn cost() -> (f64, u64) {
         whole + rest / 1e9
     };
     let cpu = seconds(rustix::time::ClockId::ProcessCPUTime);
+    ((cpu * 1e3).round() / 1e3, memory("VmHWM:"))
+}
+
+/// Resident memory of this process now.
+#[must_use]
+pub fn resident_bytes() -> u64 {
+    memory("VmRSS:")
+}
+
+/// A line of `/proc/self/status` in bytes; 0 where there is none.
+fn memory(line: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
-        .unwrap_or(0);
-    ((cpu * 1e3).round() / 1e3, peak.saturating_mul(1024))
+    let kib =
+        status.lines().find_map(|l| l.strip_prefix(line)?.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0).saturating_mul(1024)
 }

@@ -16,7 +16,7 @@ use super::args::{Analysis, Input};
 use super::console::Console;
 use super::reload::Reload;
 use super::story::{SHOWN, story};
-use super::{Failure, exports, interrupted, say};
+use super::{Failure, exports, interrupted, say, store};
 use crate::config::{Config, Network};
 use crate::engine::{Engine, Refresh};
 use crate::input::live::Live;
@@ -25,6 +25,7 @@ use crate::input::packets::Packets;
 use crate::input::{self, Error as InputError, Job, Source};
 use crate::modules::Modules;
 use crate::output::{Folder, Summary};
+use crate::store::{Notify, Writer};
 
 pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
     // First, so that Ctrl-C while a large list is read is heard too.
@@ -50,9 +51,17 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
         }
         return Ok(());
     }
+    let store = store::given(config).map_err(Failure::usage)?;
     let running = exports::start(receivers, config, &console)?;
     let folder = Folder::create(&dir, config).map_err(|error| Failure::usage(error.to_string()))?;
     let folder = Arc::new(folder);
+    let told = console.clone();
+    let notify: Notify = Arc::new(move |text: &str| told.note(text));
+    let writer = store::start(store, config, &dir, notify)?;
+    if let Some(writer) = &writer {
+        let run = store::run(config, "local", names.join(", "));
+        config.tap = writer.begin(run, !config.delete_previous).map_err(|e| Failure::run(e.to_string()))?;
+    }
     if config.verbose >= 3 {
         for name in &names {
             console.line(&format!("Reading {name}"));
@@ -70,6 +79,7 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
         Err(sources) => Box::new(Merged::new(sources)),
     };
     let fed = feed(engine, source, &folder, &console, &stop, config);
+    let stored = writer.map_or(Ok(()), Writer::finish);
     console.done();
     exports::finish(running, config, &console);
     let (read, summary) = fed?;
@@ -80,6 +90,7 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
         let findings = folder.findings(SHOWN + 1);
         say(&story(&summary, &findings, &names, config.create_log_files.then_some(dir.as_path())));
     }
+    stored.map_err(|error| Failure::run(error.to_string()))?;
     read.map_err(|error| Failure { text: error.to_string(), code: if error.usage { 2 } else { 1 } })
 }
 

@@ -44,6 +44,7 @@ pub(super) const FLAGS: &[&str] = &[
     "--version",
     "--help",
     "--netflow",
+    "--store",
     "-g",
     "--follow",
     "serve",
@@ -84,6 +85,9 @@ pub(super) struct Args {
     /// folder to write to; default: date and time of the start
     #[argh(option, short = 'o')]
     output: Option<PathBuf>,
+    /// where everything is kept for kalipso and other programs: a file, or redis://host[:port][/database]; default slips.db in the output folder
+    #[argh(option)]
+    store: Option<String>,
     /// width of a time window in seconds, or only_one_tw
     #[argh(option, short = 'w')]
     width: Option<String>,
@@ -233,6 +237,9 @@ struct Serve {
     /// folder to write to; default sites
     #[argh(option, short = 'o')]
     output: Option<PathBuf>,
+    /// where everything is kept for kalipso and other programs: a file, or redis://host[:port][/database]; default slips.db in the output folder
+    #[argh(option)]
+    store: Option<String>,
     /// how much is told, 0 to 3; default 1
     #[argh(option, short = 'v')]
     verbose: Option<String>,
@@ -345,6 +352,7 @@ impl Args {
                 "-v",
                 &mut notes,
             )?;
+            set(&mut config, "store", "store", serve.store.or(self.store).as_deref(), "--store", &mut notes)?;
             return Ok((
                 serve_job(
                     serve.broker.as_deref(),
@@ -365,6 +373,7 @@ impl Args {
         ] {
             set(&mut config, "parameters", key, value.as_deref(), flag, &mut notes)?;
         }
+        set(&mut config, "store", "store", self.store.as_deref(), "--store", &mut notes)?;
         config.create_log_files &= !self.nologfiles;
         config.export_letters = self.export_letters;
         if self.effective {

@@ -10,6 +10,7 @@ mod exports;
 mod reload;
 mod sensor;
 mod serve;
+mod store;
 mod story;
 
 use std::ffi::OsString;

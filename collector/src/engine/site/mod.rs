@@ -154,6 +154,16 @@ pub(crate) enum Update {
     Whitelist(Arc<Whitelist>),
 }
 
+impl Update {
+    /// The address that got a name.
+    pub(super) const fn named(&self) -> Option<IpAddr> {
+        match self {
+            Self::Named { addr, .. } => Some(*addr),
+            _ => None,
+        }
+    }
+}
+
 impl Site {
     /// Nothing known but the configuration.
     #[must_use]

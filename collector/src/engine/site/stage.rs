@@ -127,6 +127,11 @@ impl Stage {
         self.clock.now_us()
     }
 
+    /// What is known of the site.
+    pub const fn site(&self) -> &Site {
+        &self.site
+    }
+
     /// What has been counted here; profiles and windows are the shards' to count.
     pub const fn counts(&self) -> &Counts {
         &self.counts

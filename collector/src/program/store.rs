@@ -1,0 +1,52 @@
+//! The store of a run: which one, opened and begun.
+
+use std::path::Path;
+
+use super::Failure;
+use crate::config::Config;
+use crate::evidence::threshold;
+use crate::store::{Access, Address, Notify, Run, Store, Writer, wall_us};
+
+/// Name of the store in an output folder.
+pub(super) const NAME: &str = "slips.db";
+
+/// The store that the user named, opened before anything is made: one that cannot be used is refused at the start.
+pub(super) fn given(config: &Config) -> Result<Option<Box<dyn Store>>, String> {
+    config.store.as_ref().map(|address| address.open(Access::Write)).transpose().map_err(|e| e.to_string())
+}
+
+/// Starts the writer of the given store, else of the one in the output folder; without files there is none.
+pub(super) fn start(
+    given: Option<Box<dyn Store>>,
+    config: &Config,
+    dir: &Path,
+    notify: Notify,
+) -> Result<Option<Writer>, Failure> {
+    let store = match given {
+        Some(store) => store,
+        None if !config.create_log_files => return Ok(None),
+        None => Address::File(dir.join(NAME)).open(Access::Write).map_err(|e| Failure::run(e.to_string()))?,
+    };
+    let hands = Box::new(|_: &crate::store::Command| {
+        Err("this analysis cannot block or whitelist: it only looks at traffic".to_owned())
+    });
+    let writer = Writer::start(store, notify, hands)
+        .map_err(|e| Failure::run(format!("the system gives no thread: {e}")))?;
+    Ok(Some(writer))
+}
+
+/// The facts of a run that begins now.
+pub(super) fn run(config: &Config, site: &str, input: String) -> Run {
+    let now = wall_us();
+    Run {
+        site: site.to_owned(),
+        input,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_wall_us: now,
+        updated_wall_us: now,
+        width_us: config.window_width_us,
+        threshold: threshold(config.evidence_threshold, config.window_width_us),
+        own: config.own_addresses.clone(),
+        ..Run::default()
+    }
+}

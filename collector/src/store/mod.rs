@@ -1,0 +1,138 @@
+//! What is remembered: one narrow trait, and the stores behind it.
+//!
+//! ```text
+//! engine ─► Tap ─► queue ─► Writer's thread ─► Store ◄── Reader ◄── kalipso, slips db, other programs
+//! ```
+//!
+//! Enters: [`Row`]s of runs, in batches behind the engine. Leaves: the same rows, by [`Query`]. Layout and guarantees stand in
+//! `docs/store.md`. A store that is slow or gone slows the intake, for the queue is short; nothing is lost and nothing grows.
+
+mod features;
+mod query;
+mod reader;
+mod row;
+mod sqlite;
+mod tap;
+mod writer;
+
+use std::fmt;
+use std::path::PathBuf;
+
+pub use features::fields;
+pub use query::{EvidenceFilter, EvidenceOrder, ProfileOrder, Query};
+pub use reader::Reader;
+pub use row::{
+    Alert, Block, Command, Evidence, Facts, Features, Info, Judged, Line, Lines, Loss, Name, Profile, Row,
+    Run, RunId, Sample, Sensor, Sums, Verdict, Window,
+};
+pub use tap::Tap;
+pub(crate) use writer::wall_us;
+pub use writer::{Notify, Writer};
+
+/// What a store does. Calls are made by one thread at a time; several programs may use one store.
+pub trait Store: Send {
+    /// Where it is, for sentences.
+    fn place(&self) -> String;
+
+    /// Begins a run of a site and gives its number. Earlier runs of the site are removed unless they are to be kept.
+    ///
+    /// # Errors
+    /// Nothing was begun; what was to be removed may be gone in part, and is removed by the next call.
+    fn begin(&mut self, run: &Run, keep: bool) -> Result<RunId, Error>;
+
+    /// Stores rows, all or nothing. The same rows again change nothing.
+    ///
+    /// # Errors
+    /// Nothing was stored, or that is not known: the call is to be repeated.
+    fn write(&mut self, rows: &[(RunId, Row)]) -> Result<(), Error>;
+
+    /// Rows that a question asks for, in its order.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn read(&mut self, query: &Query) -> Result<Vec<Row>, Error>;
+
+    /// Leaves a command for the program that analyses; gives its number.
+    ///
+    /// # Errors
+    /// Nothing was left.
+    fn ask(&mut self, command: &Command) -> Result<u64, Error>;
+
+    /// A number that is another one when somebody has written meanwhile.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn version(&mut self) -> Result<u64, Error>;
+}
+
+/// Which store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Address {
+    /// An SQLite file.
+    File(PathBuf),
+}
+
+/// What may be done with a store that is opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Everything; it is made if it is not there.
+    Write,
+    /// Reading, and leaving commands; it must be there.
+    Read,
+}
+
+impl Address {
+    /// From what a person writes: a file, or `redis://…`.
+    ///
+    /// # Errors
+    /// One sentence: it is neither.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("a file, or redis://host[:port][/database]".to_owned());
+        }
+        if let Some((scheme, _)) = text.split_once("://") {
+            return Err(format!("a file, or redis://host[:port][/database]; {scheme}:// is not supported"));
+        }
+        Ok(Self::File(text.into()))
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// It is not there, cannot be used, or is of another version of the program.
+    pub fn open(&self, access: Access) -> Result<Box<dyn Store>, Error> {
+        match self {
+            Self::File(path) => Ok(Box::new(sqlite::Sqlite::open(path, access)?)),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// Why a store cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Error {
+    /// Which store.
+    pub place: String,
+    /// What is the matter, in words.
+    pub what: String,
+    /// It will not get better by itself: no store, another version, a row that it cannot take.
+    pub lasting: bool,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the store {} {}", self.place, self.what)
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests;

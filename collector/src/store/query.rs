@@ -1,0 +1,146 @@
+//! What can be asked. A page begins behind the row that was last seen, never at a position: rows come in between meanwhile.
+
+use std::net::IpAddr;
+
+use super::row::RunId;
+
+/// Order of profiles.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ProfileOrder {
+    /// Worst first.
+    #[default]
+    Threat,
+    /// Last seen first.
+    Last,
+    /// By address, IPv4 first.
+    Addr,
+}
+
+/// Order of evidence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EvidenceOrder {
+    /// Raised last first.
+    #[default]
+    Newest,
+    /// Raised first first.
+    Oldest,
+    /// Highest score first, then raised last first.
+    Score,
+}
+
+/// Which evidence. Every part that is set must hold.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct EvidenceFilter {
+    /// Whose.
+    pub profile: Option<IpAddr>,
+    /// In which window; only with a profile.
+    pub window: Option<i64>,
+    /// Of which type.
+    pub kind: Option<String>,
+    /// At least so much level × confidence.
+    pub score: f64,
+    /// Text that the description, attacker or victim contains, in lower case.
+    pub text: Option<String>,
+}
+
+/// A question.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Query {
+    /// All runs, newest first: [`super::Run`].
+    Runs,
+    /// Sensors of a run by name.
+    Sensors(RunId),
+    /// Profiles. `text`: part of address, MAC or host name.
+    Profiles {
+        /// Of which run.
+        run: RunId,
+        /// In which order.
+        order: ProfileOrder,
+        /// Part of address, hardware address or host name; empty: all.
+        text: String,
+        /// Behind this one.
+        after: Option<IpAddr>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// One profile.
+    Profile(RunId, IpAddr),
+    /// Windows of a profile, latest first, with numbers below `before`.
+    Windows {
+        /// Of which run.
+        run: RunId,
+        /// Whose.
+        addr: IpAddr,
+        /// Below this number.
+        before: Option<i64>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Features of a window.
+    Features(RunId, IpAddr, i64),
+    /// Timeline of a window from line `from` on; one row with the lines, or none.
+    Lines {
+        /// Of which run.
+        run: RunId,
+        /// Whose.
+        addr: IpAddr,
+        /// Which window.
+        number: i64,
+        /// First line.
+        from: u64,
+        /// At most so many lines.
+        limit: usize,
+    },
+    /// Evidence.
+    Evidence {
+        /// Of which run.
+        run: RunId,
+        /// Which.
+        filter: EvidenceFilter,
+        /// In which order.
+        order: EvidenceOrder,
+        /// Behind this one.
+        after: Option<u64>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Evidence by id, in that order; what is not there is left out.
+    EvidenceOf(RunId, Vec<u64>),
+    /// Alerts, latest first, with ids below `before`; of one profile if it is given.
+    Alerts {
+        /// Of which run.
+        run: RunId,
+        /// Whose.
+        profile: Option<IpAddr>,
+        /// Below this id.
+        before: Option<u64>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Names of an address, latest first.
+    Names(RunId, IpAddr),
+    /// Addresses of a name.
+    Addresses(RunId, String),
+    /// What is known of a subject, by kind.
+    Info(String),
+    /// Blocks of a run, latest first.
+    Blocks(RunId),
+    /// Commands, oldest first; only those without an answer if `open`.
+    Commands {
+        /// For which run.
+        run: RunId,
+        /// Only those without an answer.
+        open: bool,
+    },
+    /// Samples from a wall clock on, oldest first.
+    Samples {
+        /// Of which run.
+        run: RunId,
+        /// From when.
+        from_wall_us: u64,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Losses by reason.
+    Losses(RunId),
+}

@@ -1,0 +1,210 @@
+//! The thread that owns the store: gathers rows of all runs into batches, writes them, and answers viewers.
+//!
+//! Enters: rows by [`Tap`]s, commands that viewers left in the store. Leaves: batches, in order. A store that does not answer is tried
+//! again until it does; meanwhile the short queue fills, and whoever gives rows waits. A person hears of it at once and then
+//! each minute, and when it is over.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::row::{Command, Row, Run, RunId};
+use super::tap::Tap;
+use super::{Error, Query, Store};
+
+/// Says something to a person. Called from the store's thread.
+pub type Notify = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Carries out what viewers ask for: what was done, or why it cannot be, in words. Called from the store's thread.
+pub type Hands = Box<dyn Fn(&Command) -> Result<String, String> + Send>;
+
+/// Messages that may wait: each is what the engine made of one round of records.
+const WAITING: usize = 8;
+/// Rows in one transaction, about.
+const ROWS: usize = 16_384;
+/// How often viewers' commands are looked for.
+const COMMANDS: Duration = Duration::from_secs(1);
+/// How often a person is told of a store that is gone.
+const TOLD: Duration = Duration::from_secs(60);
+/// Longest pause between two attempts.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What the thread is told.
+pub(super) enum Message {
+    Rows(RunId, Vec<Row>),
+    Begin(Box<Run>, bool, SyncSender<Result<RunId, Error>>),
+    End,
+}
+
+/// The thread, and the way to it.
+pub struct Writer {
+    queue: SyncSender<Message>,
+    thread: JoinHandle<Result<(), Error>>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(store: Box<dyn Store>, notify: Notify, hands: Hands) -> std::io::Result<Self> {
+        let (queue, messages) = sync_channel(WAITING);
+        let scribe =
+            Scribe { store, notify, hands, runs: Vec::new(), rows: Vec::new(), looked: Instant::now() };
+        let thread =
+            std::thread::Builder::new().name("store".to_owned()).spawn(move || scribe.run(&messages))?;
+        Ok(Self { queue, thread })
+    }
+
+    /// Begins a run: see [`Store::begin`].
+    ///
+    /// # Errors
+    /// The store takes no run, or the thread has ended.
+    pub fn begin(&self, mut run: Run, keep: bool) -> Result<Tap, Error> {
+        let ended =
+            || Error { place: String::new(), what: "is not written any more".to_owned(), lasting: true };
+        let (answer, id) = sync_channel(1);
+        self.queue.send(Message::Begin(Box::new(run.clone()), keep, answer)).map_err(|_| ended())?;
+        run.id = id.recv().map_err(|_| ended())??;
+        Ok(Tap::new(run, self.queue.clone()))
+    }
+
+    /// Writes what waits, and ends. Waits for a store that is gone.
+    ///
+    /// # Errors
+    /// Not everything is in the store, and never will be.
+    pub fn finish(self) -> Result<(), Error> {
+        let _ = self.queue.send(Message::End);
+        drop(self.queue);
+        let died = Error { place: String::new(), what: "was left by its thread".to_owned(), lasting: true };
+        self.thread.join().unwrap_or(Err(died))
+    }
+}
+
+/// The thread's own.
+struct Scribe {
+    store: Box<dyn Store>,
+    notify: Notify,
+    hands: Hands,
+    runs: Vec<RunId>,
+    rows: Vec<(RunId, Row)>,
+    looked: Instant,
+}
+
+impl Scribe {
+    fn run(mut self, messages: &Receiver<Message>) -> Result<(), Error> {
+        let result = self.work(messages);
+        if let Err(error) = &result {
+            (self.notify)(&format!("{error}; nothing more is stored, the analysis goes on"));
+        }
+        result
+    }
+
+    fn work(&mut self, messages: &Receiver<Message>) -> Result<(), Error> {
+        loop {
+            match messages.recv_timeout(COMMANDS) {
+                Ok(message) => {
+                    let mut next = Some(message);
+                    // What waits already goes into the same transaction.
+                    while let Some(message) = next.take() {
+                        match message {
+                            Message::Rows(run, rows) => {
+                                self.rows.extend(rows.into_iter().map(|row| (run, row)))
+                            }
+                            Message::Begin(run, keep, answer) => {
+                                let id = self.begin(&run, keep);
+                                let _ = answer.send(id);
+                            }
+                            Message::End => return self.flush(),
+                        }
+                        if self.rows.len() < ROWS {
+                            next = messages.try_recv().ok();
+                        }
+                    }
+                    self.flush()?;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.flush(),
+            }
+            if self.looked.elapsed() >= COMMANDS {
+                self.looked = Instant::now();
+                self.commands();
+            }
+        }
+    }
+
+    fn begin(&mut self, run: &Run, keep: bool) -> Result<RunId, Error> {
+        self.flush()?;
+        let id = self.patiently(|store| store.begin(run, keep))?;
+        self.runs.push(id);
+        Ok(id)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut self.rows);
+        let result = self.patiently(|store| store.write(&rows));
+        self.rows = rows;
+        self.rows.clear();
+        result
+    }
+
+    /// Repeats what fails until it succeeds or never will.
+    fn patiently<T>(&mut self, mut what: impl FnMut(&mut dyn Store) -> Result<T, Error>) -> Result<T, Error> {
+        let (mut pause, mut since, mut told) = (Duration::from_millis(20), None, None::<Instant>);
+        loop {
+            let error = match what(&mut *self.store) {
+                Ok(done) => {
+                    if let Some(since) = since {
+                        let gone: Duration = Instant::duration_since(&Instant::now(), since);
+                        let place = self.store.place();
+                        (self.notify)(&format!(
+                            "the store {place} is back after {} s, nothing is lost",
+                            gone.as_secs()
+                        ));
+                    }
+                    return Ok(done);
+                }
+                Err(error) if error.lasting => return Err(error),
+                Err(error) => error,
+            };
+            since.get_or_insert_with(Instant::now);
+            if told.is_none_or(|told| told.elapsed() >= TOLD) {
+                told = Some(Instant::now());
+                (self.notify)(&format!("{error}; the analysis waits for it"));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSE);
+        }
+    }
+
+    /// Carries out what viewers have left. A store that cannot be read now is asked again later.
+    fn commands(&mut self) {
+        let mut answers = Vec::new();
+        for run in &self.runs {
+            let Ok(rows) = self.store.read(&Query::Commands { run: *run, open: true }) else { return };
+            for row in rows {
+                let Row::Command(command) = row else { continue };
+                let answer = (self.hands)(&command);
+                let done = answer.is_ok();
+                let answer = Some(answer.unwrap_or_else(|why| why));
+                let answered = Command { answer, done, answered_wall_us: wall_us(), ..command };
+                answers.push((*run, Row::Command(answered)));
+            }
+        }
+        if !answers.is_empty() {
+            // An answer that cannot be written now is made again with the next look.
+            let _ = self.store.write(&answers);
+        }
+    }
+}
+
+/// The wall clock, µs since 1970. For what is told of the program itself, never for analysis.
+#[must_use]
+pub(crate) fn wall_us() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
