@@ -11,6 +11,7 @@ pub mod app;
 pub mod flow;
 pub mod ledger;
 pub mod names;
+pub mod network;
 pub mod packet;
 pub mod record;
 pub mod sensor;
@@ -23,6 +24,8 @@ pub mod capture;
 pub mod cli;
 #[cfg(feature = "std")]
 pub mod dump;
+#[cfg(feature = "std")]
+pub mod enforce;
 #[cfg(feature = "std")]
 pub mod program;
 #[cfg(feature = "std")]

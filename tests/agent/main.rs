@@ -10,6 +10,8 @@ mod decode;
 mod determinism;
 #[cfg(target_os = "linux")]
 mod dump;
+#[cfg(target_os = "linux")]
+mod enforce;
 mod filter;
 mod handshakes;
 #[cfg(target_os = "linux")]

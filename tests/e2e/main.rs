@@ -5,6 +5,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(target_os = "linux")]
+mod blocking;
 mod features;
 mod fleet;
 #[cfg(target_os = "linux")]

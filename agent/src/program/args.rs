@@ -6,6 +6,8 @@ use argh::FromArgs;
 
 use super::Failure;
 use crate::capture::filter::Filter;
+use crate::enforce::never::Never;
+use crate::network::Network;
 use crate::uplink::broker::Broker;
 use crate::wire::topic::is_name;
 use crate::wire::{DEFAULT_REPORT, Detail, MAX_REPORT, MIN_REPORT};
@@ -25,6 +27,11 @@ pub(super) const FLAGS: &[&str] = &[
     "--detail",
     "--window",
     "--both-ends",
+    "--blocking",
+    "--never-block",
+    "--spare-own-networks",
+    "--release-after",
+    "--state",
     "--timeout",
     "--insecure",
     "--dump",
@@ -72,6 +79,21 @@ pub(super) struct Args {
     /// with features: fold also for the end that was contacted (analysis_direction = all at the collector)
     #[argh(switch)]
     both_ends: bool,
+    /// whether the collector may have addresses dropped on this machine: off (default), dry-run (only say it), on (needs nft)
+    #[argh(option)]
+    blocking: Option<String>,
+    /// addresses and networks that are never blocked, besides this machine, gateway, DNS servers and broker; separated by commas
+    #[argh(option)]
+    never_block: Option<String>,
+    /// never block devices of the networks that this machine is on
+    #[argh(switch)]
+    spare_own_networks: bool,
+    /// seconds of silence of the collector after which all blocks end; default 3600
+    #[argh(option)]
+    release_after: Option<usize>,
+    /// folder where this agent keeps what must survive a restart (blocks); without it nothing does
+    #[argh(option)]
+    state: Option<PathBuf>,
     /// with -r: give up when the collector has stored nothing for so many seconds; default 60
     #[argh(option)]
     timeout: Option<u64>,
@@ -95,6 +117,17 @@ pub(super) struct Args {
     verbose: u8,
 }
 
+/// Whether addresses are dropped on this machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Blocking {
+    /// Never.
+    Off,
+    /// It is only said what would be.
+    DryRun,
+    /// They are.
+    On,
+}
+
 /// What is to be done, checked.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -110,6 +143,10 @@ pub(super) struct Job {
     pub(super) detail: Detail,
     pub(super) window_us: u64,
     pub(super) both_ends: bool,
+    pub(super) blocking: Blocking,
+    pub(super) never: Never,
+    pub(super) release_after_s: u64,
+    pub(super) state: Option<PathBuf>,
     pub(super) timeout_s: u64,
     pub(super) dump: bool,
     pub(super) check: bool,
@@ -188,6 +225,31 @@ impl Args {
         if self.dump && self.pcapfilter.is_some() {
             return Err(Failure::usage("--dump prints every flow: leave out --pcapfilter"));
         }
+        let blocking = match self.blocking.as_deref() {
+            None | Some("off") => Blocking::Off,
+            Some("dry-run") => Blocking::DryRun,
+            Some("on") => Blocking::On,
+            Some(other) => {
+                return Err(Failure::usage(format!("--blocking {other}: expected off, dry-run or on")));
+            }
+        };
+        if blocking != Blocking::Off && self.interface.is_none() {
+            return Err(Failure::usage("--blocking is for a network that is watched: it needs -i"));
+        }
+        let listed = self.never_block.as_deref().unwrap_or_default();
+        let listed: Vec<Network> = listed
+            .split(',')
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map(|text| {
+                text.parse().map_err(|()| {
+                    Failure::usage(format!(
+                        "--never-block {text}: expected an address or a network like 10.0.0.0/8"
+                    ))
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        let never = Never { listed, own_networks: self.spare_own_networks, broker: Some(broker.place()) };
         let flows = if self.read.is_some() { 65_536 } else { 8192 };
         Ok(Job {
             filter,
@@ -214,6 +276,10 @@ impl Args {
             },
             window_us: width(self.window.as_deref())?,
             both_ends: self.both_ends,
+            blocking,
+            never,
+            release_after_s: within("--release-after", self.release_after, 3600, 60, 604_800)? as u64,
+            state: self.state,
             timeout_s: self.timeout.unwrap_or(60),
             dump: self.dump,
             check: self.check,

@@ -1,17 +1,22 @@
 //! Capture → sensor → reports → collector.
 
+use std::fs::DirBuilder;
 use std::hash::{BuildHasher, RandomState};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::args::Job;
+use super::args::{Blocking, Job};
 use super::report::{Patience, Reporter};
 use super::{Failure, Progress, complain, say, up};
 use crate::capture::{Error, Reader};
+use crate::enforce::Limits;
+use crate::enforce::carrier::{self, Carrier};
+use crate::enforce::nft::{Firewall, Nft, NoFirewall};
 use crate::ledger::Ledger;
 use crate::sensor::{Sensor, SensorConfig};
-use crate::uplink::machine::Limits;
+use crate::uplink::machine;
 use crate::uplink::session::{Ending, Notice, Session, Settings};
 use crate::window::AgentWindowsConfig;
 use crate::wire::{Boot, Detail, Encoder, Options, TimeBase};
@@ -43,10 +48,11 @@ pub(super) fn start(job: &Job, boot: Boot, warn: &Arc<AtomicBool>) -> Result<Ses
         site: job.site.clone(),
         sensor: job.sensor.clone(),
         boot,
-        limits: Limits::default(),
+        limits: machine::Limits::default(),
         spool_bytes: job.spool_bytes,
         seed: random(),
         detail: job.detail,
+        carrier: carrier(job)?,
     };
     let (verbose, warn) = (job.verbose > 0, Arc::clone(warn));
     Session::start(settings, move |notice| match notice {
@@ -56,6 +62,31 @@ pub(super) fn start(job: &Job, boot: Boot, warn: &Arc<AtomicBool>) -> Result<Ses
         Notice::Info(_) => {}
     })
     .map_err(|e| Failure::run(format!("the system gives no thread: {e}")))
+}
+
+/// Carries blocks out, where blocking is on.
+fn carrier(job: &Job) -> Result<Option<Arc<Carrier>>, Failure> {
+    if job.blocking == Blocking::Off {
+        return Ok(None);
+    }
+    let dry_run = job.blocking == Blocking::DryRun;
+    let firewall: Box<dyn Firewall + Send> =
+        if dry_run { Box::new(NoFirewall) } else { Box::new(Nft::new(Nft::AGENT).map_err(Failure::usage)?) };
+    if let Some(dir) = &job.state {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|e| Failure::usage(format!("the folder {} cannot be made: {e}", dir.display())))?;
+    }
+    let options = carrier::Options {
+        limits: Limits { silence_us: job.release_after_s * 1_000_000, ..Limits::default() },
+        never: job.never.clone(),
+        dry_run,
+        keep: job.state.as_ref().map(|dir| dir.join("blocks")),
+        local: false,
+    };
+    Carrier::start(firewall, options, complain).map(|carrier| Some(Arc::new(carrier))).map_err(Failure::run)
 }
 
 pub(super) fn encoder(job: &Job, boot: Boot) -> Result<Encoder, Failure> {

@@ -75,6 +75,12 @@ impl Broker {
         Ok(Self { host: host.to_owned(), port, login })
     }
 
+    /// Host without brackets, and port.
+    #[must_use]
+    pub fn place(&self) -> (String, u16) {
+        (self.host.trim_start_matches('[').trim_end_matches(']').to_owned(), self.port)
+    }
+
     /// Whether the broker is on this very machine, so that nobody else can read along.
     #[must_use]
     pub fn is_local(&self) -> bool {

@@ -4,7 +4,7 @@
 //! library's memory of an earlier one cannot send on its own; what must go again, the machine sends again.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -13,18 +13,19 @@ use rumqttc::v5::{Client, Connection, Event, MqttOptions};
 
 use super::broker::{Broker, QOS, explain};
 use super::machine::{Action, Limits, Machine};
+use crate::enforce::carrier::{Answer as Carried, Carrier, Reply};
 use crate::ledger::Ledger;
 use crate::wire::topic::Topic;
 use crate::wire::{
-    Answer, Boot, Command, Custody, Detail, Kind, MAX_OTHER, Order, Outcome, Status, Stored, TimeBase,
-    capability,
+    Answer, Block, Boot, Command, Custody, Detail, Kind, MAX_NOTE, MAX_OTHER, Order, Outcome, Status, Stored,
+    TimeBase, capability,
 };
 
 /// How long the broker keeps what it could not deliver to an agent that is away, s.
 const SESSION_S: u32 = 3600;
 
 /// What a session needs to know.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// Where to.
     pub broker: Broker,
@@ -42,6 +43,8 @@ pub struct Settings {
     pub seed: u64,
     /// What to send at first; commands change it.
     pub detail: Detail,
+    /// Carries blocks out, where blocking is on.
+    pub carrier: Option<Arc<Carrier>>,
 }
 
 /// What the status says besides custody. The sensor's side refreshes it.
@@ -87,6 +90,8 @@ struct Inner {
 }
 
 struct Shared {
+    /// For answers that come later.
+    me: Weak<Self>,
     settings: Settings,
     started: Instant,
     inner: Mutex<Inner>,
@@ -115,7 +120,8 @@ impl Session {
             error: None,
             ever: false,
         };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new_cyclic(|me| Shared {
+            me: Weak::clone(me),
             settings,
             started: Instant::now(),
             inner: Mutex::new(inner),
@@ -214,6 +220,11 @@ impl Session {
             inner = shared.wait(inner, Duration::from_millis(100));
         }
         shared.changed.notify_all();
+        if let Some(carrier) = &shared.settings.carrier {
+            drop(inner);
+            carrier.end();
+            inner = shared.lock();
+        }
         Ending { custody: inner.machine.custody(), error: inner.error.clone() }
     }
 }
@@ -275,6 +286,14 @@ impl Shared {
     }
 
     fn status(&self, inner: &Inner, online: bool) -> Bytes {
+        let standing = self.settings.carrier.as_ref().map(|carrier| carrier.standing()).unwrap_or_default();
+        let mut blocks = heapless::Vec::new();
+        for held in &standing.blocks {
+            let until_us = standing.utc_us.saturating_add(u64::from(held.left_s) * 1_000_000);
+            // What does not fit is counted.
+            let _ = blocks.push(Block { addr: held.addr, until_us });
+        }
+        let left_out = standing.blocks.len() - blocks.len();
         let answers = inner.machine.answers().map(|a| Answer { id: a.id, outcome: a.outcome, note: &a.note });
         let status = Status {
             site: &self.settings.site,
@@ -284,13 +303,15 @@ impl Shared {
             version: env!("CARGO_PKG_VERSION"),
             time: inner.health.time,
             detail: inner.health.detail,
-            capabilities: capability::FLOWS | capability::FEATURES,
+            capabilities: capability::FLOWS
+                | capability::FEATURES
+                | if self.settings.carrier.is_some() { capability::BLOCK } else { 0 },
             custody: Custody { unfit_records: inner.health.unfit_records, ..inner.machine.custody() },
             ledger: inner.health.ledger,
-            blocks: heapless::Vec::new(),
-            blocks_left_out: 0,
+            blocks,
+            blocks_left_out: u32::try_from(left_out).unwrap_or(u32::MAX),
             answers: answers.collect(),
-            note: "",
+            note: short(&standing.latest),
         };
         let mut buf = [0; MAX_OTHER];
         status.write(&mut buf).map(Bytes::copy_from_slice).unwrap_or_default()
@@ -409,13 +430,16 @@ impl Shared {
             Kind::Stored => Stored::read(&publish.payload).map(|stored| {
                 if ours(stored.site, stored.sensor) {
                     inner.machine.stored(now, &stored);
+                    if let Some(carrier) = &self.settings.carrier {
+                        carrier.heard();
+                    }
                 }
             }),
             Kind::Command => Command::read(&publish.payload).map(|command| {
                 if ours(command.site, command.sensor)
                     && let Some(order) = inner.machine.command(now, utc_us(), &command)
+                    && let Some((outcome, note)) = self.carry_out(inner, command.id, order)
                 {
-                    let (outcome, note) = carry_out(inner, order);
                     inner.machine.answer(now, command.id, outcome, note);
                 }
             }),
@@ -426,14 +450,53 @@ impl Shared {
     }
 }
 
-/// What this agent can do of itself.
-fn carry_out(inner: &mut Inner, order: Order<'_>) -> (Outcome, &'static str) {
-    match order {
-        Order::Detail(detail) => {
-            inner.detail = detail;
-            (Outcome::Done, "")
+impl Shared {
+    /// Carries an order out. Blocking is answered when it is done, by the thread that does it.
+    fn carry_out(&self, inner: &mut Inner, id: u64, order: Order<'_>) -> Option<(Outcome, &'static str)> {
+        let carrier = self.settings.carrier.as_ref();
+        match (order, carrier) {
+            (Order::Detail(detail), _) => {
+                inner.detail = detail;
+                Some((Outcome::Done, ""))
+            }
+            (Order::Block { addr, seconds }, Some(carrier)) => {
+                carrier.block(addr, seconds, "ordered by the collector", self.reply(id));
+                None
+            }
+            (Order::Unblock { addr }, Some(carrier)) => {
+                carrier.unblock(addr, self.reply(id));
+                None
+            }
+            (Order::Block { .. } | Order::Unblock { .. }, None) => {
+                Some((Outcome::Unsupported, "blocking is not on"))
+            }
+            (Order::Configure(_), _) => {
+                Some((Outcome::Unsupported, "this agent takes no remote configuration"))
+            }
         }
-        Order::Block { .. } | Order::Unblock { .. } => (Outcome::Unsupported, "blocking is not on"),
-        Order::Configure(_) => (Outcome::Unsupported, "this agent takes no remote configuration"),
     }
+
+    fn reply(&self, id: u64) -> Reply {
+        let me = Weak::clone(&self.me);
+        Box::new(move |answer: Carried| {
+            let Some(shared) = me.upgrade() else { return };
+            let (outcome, note) = match &answer {
+                Ok(note) => (Outcome::Done, note),
+                Err(note) => (Outcome::Failed, note),
+            };
+            (shared.notify)(Notice::Warning(note.clone()));
+            let mut inner = shared.lock();
+            inner.machine.answer(shared.now(), id, outcome, short(note));
+            shared.drive(&mut inner);
+        })
+    }
+}
+
+/// As much of a note as a status takes.
+fn short(note: &str) -> &str {
+    let mut end = note.len().min(MAX_NOTE);
+    while !note.is_char_boundary(end) {
+        end -= 1;
+    }
+    note.get(..end).unwrap_or_default()
 }

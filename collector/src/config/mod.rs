@@ -6,13 +6,12 @@
 
 pub mod export;
 pub mod keys;
-mod network;
 mod raw;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use network::Network;
+pub use slips_agent::network::Network;
 
 /// Which ends of a flow get features and detections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

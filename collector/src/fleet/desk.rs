@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use slips_agent::wire::topic::Topic;
-use slips_agent::wire::{Boot, Error, Kind, MAX_RANGES, Range, Report, Status, Stored};
+use slips_agent::wire::{Boot, Error, Kind, MAX_RANGES, Range, Report, Status, Stored, capability};
 
 use super::journal::{Entry, RunKey};
 
@@ -96,6 +96,8 @@ struct Gone {
 struct Sensor {
     /// Oldest first.
     runs: Vec<Run>,
+    /// Its latest status says that it blocks what it is told to.
+    blocks: bool,
     nonsense: [u64; Nonsense::ALL.len()],
 }
 
@@ -170,6 +172,15 @@ impl Desk {
                 .filter(|(_, count)| *count > 0)
                 .map(|(kind, count)| (&**site, &**sensor, kind, count))
         })
+    }
+
+    /// Sensors of a site that block what they are told to, in the order of their names.
+    #[must_use]
+    pub fn blockers(&self, site: &str) -> Vec<&str> {
+        let of_site = self.sensors.iter().filter(|((of, _), sensor)| **of == *site && sensor.blocks);
+        let mut names: Vec<&str> = of_site.map(|((_, name), _)| &**name).collect();
+        names.sort_unstable();
+        names
     }
 
     /// Messages on topics that no sensor has.
@@ -290,6 +301,9 @@ impl Desk {
         if status.custody.next > MAX_SEQ {
             self.refuse(topic, Nonsense::Number, "it has a number that no sensor reaches", batch);
             return Ok(());
+        }
+        if let Some(sensor) = self.sensor(topic, batch) {
+            sensor.blocks = status.capabilities & capability::BLOCK != 0;
         }
         let Some((key, run, _)) = self.run(topic, status.boot, false, next, batch)? else { return Ok(()) };
         if run.new && !status.online && status.custody.waiting == 0 {

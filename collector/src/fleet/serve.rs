@@ -2,25 +2,28 @@
 
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, TryLockError};
+use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use rumqttc::v5::Client;
 use rumqttc::v5::mqttbytes::v5::Publish;
 use slips_agent::uplink::broker::{Broker, QOS};
 use slips_agent::wire::topic::Topic;
-use slips_agent::wire::{Kind, MAX_OTHER};
+use slips_agent::wire::{Command, Kind, MAX_OTHER, MAX_TIME_US, Order};
 
 use super::desk::{Batch, Desk, Nonsense};
 use super::journal::{Entry, Journal, RunKey};
 use super::link::{self, Event, IN_FLIGHT, Stop};
 use super::sites::{Notify, SiteOutcome, Sites};
 use crate::config::Config;
+use crate::evidence::blocking::Action;
 use crate::modules::Modules;
+use crate::output::{News, Watch};
 
 /// What `slips serve` is to do.
 pub struct Job {
@@ -34,6 +37,8 @@ pub struct Job {
     pub modules: Arc<Modules>,
     /// How long the broker may be out of reach at the start.
     pub patience: Duration,
+    /// Agents that may block are told whom to block.
+    pub block: bool,
     /// Hears what a person should know.
     pub notify: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -67,7 +72,15 @@ pub struct Fleet {
     _lock: File,
     started: Instant,
     disk: Option<Instant>,
+    /// Random number of this run, and commands sent in it: together the identity of each.
+    boot: u64,
+    commands: u64,
+    /// Decisions of the sites, where agents are to carry them out.
+    decided: Option<Receiver<Decided>>,
 }
+
+/// Decisions that may wait for the broker; more are dropped, and said.
+const MAX_DECIDED: usize = 4096;
 
 /// Messages that are settled in one transaction.
 const BATCH: usize = 2 * IN_FLIGHT as usize;
@@ -91,7 +104,9 @@ impl Fleet {
         let journal = Journal::open(&hidden.join("journal.sqlite")).map_err(|e| failed(e.to_string()))?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
         let notify: Notify = Arc::clone(&job.notify);
-        let sites = Sites::start(&job.out, &job.config, &job.modules, threads, &notify)
+        let (config, decided) =
+            if job.block { told(&job.config, &notify) } else { (job.config.clone(), None) };
+        let sites = Sites::start(&job.out, &config, &job.modules, threads, &notify)
             .map_err(|text| Failure { text, usage: false })?;
         let fleet = Self {
             job,
@@ -102,6 +117,12 @@ impl Fleet {
             _lock: lock,
             started: Instant::now(),
             disk: None,
+            boot: {
+                use std::hash::BuildHasher as _;
+                std::hash::RandomState::new().hash_one(std::process::id())
+            },
+            commands: 0,
+            decided,
         };
         fleet.replay()?;
         Ok(fleet)
@@ -201,6 +222,7 @@ impl Fleet {
                 }
             }
             self.settle(&mut messages);
+            self.tell_agents();
             self.sites.alive().map_err(failed)?;
             if stop() {
                 return Ok(());
@@ -272,6 +294,32 @@ impl Fleet {
         }
     }
 
+    /// Sends what was decided to the agents of the site that may block. What is over by now, as when the journal is read again, is
+    /// left out; an agent that is away gets it from the broker while it lasts.
+    fn tell_agents(&mut self) {
+        let (Some(decided), Some(client)) = (&self.decided, &self.client) else { return };
+        let mut buf = [0; MAX_OTHER];
+        for Decided { site, addr, until_us, block } in decided.try_iter() {
+            let now_us = utc_us();
+            let seconds =
+                u32::try_from(until_us.saturating_sub(now_us).div_ceil(1_000_000)).unwrap_or(u32::MAX);
+            if block && seconds == 0 {
+                continue;
+            }
+            let order = if block { Order::Block { addr, seconds } } else { Order::Unblock { addr } };
+            let expires_us =
+                if block { until_us.min(MAX_TIME_US) } else { now_us.saturating_add(3_600_000_000) };
+            for sensor in self.desk.blockers(&site) {
+                self.commands = self.commands.wrapping_add(1);
+                let id = self.boot.wrapping_add(self.commands);
+                let command = Command { site: &site, sensor, id, expires_us, order };
+                let Ok(bytes) = command.write(&mut buf) else { continue };
+                let topic = Topic { site: &site, sensor, kind: Kind::Command };
+                let _ = client.try_publish(topic.to_string(), QOS, false, Bytes::copy_from_slice(bytes));
+            }
+        }
+    }
+
     /// Said once a minute; the sensors keep what is not stored.
     fn out_of_order(&mut self, what: &str) {
         if self.disk.is_none_or(|at| at.elapsed() >= Duration::from_secs(60)) {
@@ -279,6 +327,42 @@ impl Fleet {
             (self.job.notify)(&format!("{what}; the sensors keep their reports until it can"));
         }
     }
+}
+
+/// What a site has decided about an address, for its agents.
+struct Decided {
+    site: Arc<str>,
+    addr: IpAddr,
+    /// End of the block, traffic time in UTC.
+    until_us: u64,
+    /// Block, or release.
+    block: bool,
+}
+
+/// The configuration with a listener for decisions. What was decided in an earlier run was told then.
+fn told(config: &Config, notify: &Notify) -> (Config, Option<Receiver<Decided>>) {
+    let (send, decided) = sync_channel(MAX_DECIDED);
+    let notify = Arc::clone(notify);
+    let watch = Watch::new(move |origin, news| {
+        let (News::Decision(decision), Some(site), false) = (news, origin.site, origin.again) else { return };
+        let block = match decision.action {
+            Action::Block | Action::Extend => true,
+            Action::Unblock => false,
+            Action::Spare => return,
+        };
+        let (addr, until_us) = (decision.address, decision.until_us);
+        if send.try_send(Decided { site: Arc::clone(site), addr, until_us, block }).is_err() {
+            notify(&format!(
+                "{site}: its agents are not told about {addr}: too many decisions wait for the broker"
+            ));
+        }
+    });
+    (Config { watch: config.watch.clone().and(watch), ..config.clone() }, Some(decided))
+}
+
+fn utc_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// Name of the session at the broker: that of the folder, so that a restarted collector gets what came in the meantime, and

@@ -13,6 +13,7 @@ use slips_agent::capture::filter::Filter;
 use slips_agent::capture::live;
 
 use super::args::{Analysis, Input};
+use super::blocking::Blocking;
 use super::console::Console;
 use super::reload::Reload;
 use super::story::{SHOWN, story};
@@ -53,6 +54,8 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
     }
     let store = store::given(config).map_err(Failure::usage)?;
     let running = exports::start(receivers, config, &console)?;
+    // Before the folder, which keeps the listeners.
+    let blocking = if analysis.block { Some(Blocking::start(config, &console)?) } else { None };
     let folder = Folder::create(&dir, config).map_err(|error| Failure::usage(error.to_string()))?;
     let folder = Arc::new(folder);
     let told = console.clone();
@@ -79,6 +82,9 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
         Err(sources) => Box::new(Merged::new(sources)),
     };
     let fed = feed(engine, source, &folder, &console, &stop, config);
+    if let Some(blocking) = blocking {
+        blocking.end();
+    }
     let stored = writer.map_or(Ok(()), Writer::finish);
     console.done();
     exports::finish(running, config, &console);

@@ -31,6 +31,8 @@ pub(super) const FLAGS: &[&str] = &[
     "--width",
     "-F",
     "--pcapfilter",
+    "-p",
+    "--blocking",
     "-v",
     "--verbose",
     "-e",
@@ -94,6 +96,9 @@ pub(super) struct Args {
     /// packets to look at, for example "tcp port 80"
     #[argh(option, short = 'F')]
     pcapfilter: Option<String>,
+    /// with -i: block on this machine whom the alerts ask to block (needs root and nft)
+    #[argh(switch, short = 'p')]
+    blocking: bool,
     /// how much is told, 0 to 3; default 1
     #[argh(option, short = 'v')]
     verbose: Option<String>,
@@ -228,6 +233,9 @@ struct Serve {
     /// allow an unencrypted connection to a broker on another machine
     #[argh(switch)]
     insecure: bool,
+    /// tell the agents that may block whom the alerts ask to block
+    #[argh(switch, short = 'p')]
+    blocking: bool,
     /// seconds that the broker may be out of reach at the start; default 30
     #[argh(option)]
     patience: Option<u64>,
@@ -299,6 +307,8 @@ pub(super) enum Job {
         out: PathBuf,
         /// How.
         config: Config,
+        /// Agents are told whom to block.
+        block: bool,
     },
 }
 
@@ -315,6 +325,8 @@ pub(super) struct Analysis {
     pub json: bool,
     /// Only say whether it can be done.
     pub check: bool,
+    /// Carry out on this machine what is decided about blocking.
+    pub block: bool,
 }
 
 /// Inputs that are read together.
@@ -360,6 +372,7 @@ impl Args {
                     serve.patience,
                     serve.output.or(self.output),
                     config,
+                    serve.blocking || self.blocking,
                 )?,
                 notes,
             ));
@@ -385,8 +398,12 @@ impl Args {
         let live = (self.interface, self.netflow);
         let flows = (self.filepath, self.follow);
         let inputs = inputs(self.pcapfile, live, flows, self.nfdump, self.format)?;
+        let block = self.blocking;
+        if block && !inputs.iter().any(|input| matches!(input, Input::Interface(_))) {
+            return Err(Failure::usage("-p blocks on this machine, so it needs an interface (-i)"));
+        }
         let (out, json, check) = (self.output, self.json, self.check);
-        Ok((Job::Analyse(Analysis { inputs, config, out, json, check }), notes))
+        Ok((Job::Analyse(Analysis { inputs, config, out, json, check, block }), notes))
     }
 }
 
@@ -453,10 +470,11 @@ fn serve_job(
     patience: Option<u64>,
     out: Option<PathBuf>,
     config: Config,
+    block: bool,
 ) -> Result<Job, Failure> {
     let broker = self::broker(broker, insecure)?;
     let patience = std::time::Duration::from_secs(patience.unwrap_or(30));
-    Ok(Job::Serve { broker, patience, out: out.unwrap_or_else(|| "sites".into()), config })
+    Ok(Job::Serve { broker, patience, out: out.unwrap_or_else(|| "sites".into()), config, block })
 }
 
 /// The configuration of `path`; without one that of `slips.conf` in the current folder, without that the built-in one.
@@ -542,6 +560,7 @@ mod tests {
             ("-r - -f -", "standard input (-) can be read only once"),
             ("-r a --format zeek", "--format says what the files of -f are"),
             ("-r a -l -o x", "-l writes no files"),
+            ("-r a -p", "-p blocks on this machine, so it needs an interface"),
             ("-r a serve", "serve takes its input from sensors"),
             (
                 "-c /nowhere/slips.conf -r a",

@@ -5,6 +5,7 @@
 
 mod analyse;
 mod args;
+mod blocking;
 mod console;
 mod exports;
 mod reload;
@@ -90,7 +91,9 @@ fn run(job: Job, notes: &[String]) -> Result<(), Failure> {
         Job::TestExport(config) => exports::test(&config),
         Job::Analyse(analysis) => analyse::run(analysis),
         Job::Sensor { broker, site, sensor, ask } => sensor::run(&broker, &site, &sensor, &ask),
-        Job::Serve { broker, patience, out, config } => serve::run(broker, patience, out, config),
+        Job::Serve { broker, patience, out, config, block } => {
+            serve::run(broker, patience, out, config, block)
+        }
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) fn run(
     patience: Duration,
     out: PathBuf,
     mut config: Config,
+    block: bool,
 ) -> Result<(), Failure> {
     let stop = interrupted()?;
     let console = Console::new(false, config.verbose);
@@ -33,8 +34,8 @@ pub(super) fn run(
     modules.iter().flat_map(|(_, module)| module.notes()).for_each(|note| notify(&note));
     let _reload = Reload::start(&config, &modules, true, Arc::clone(&notify) as Arc<_>)?;
     let failure = |f: fleet::Failure| if f.usage { Failure::usage(f.text) } else { Failure::run(f.text) };
-    let fleet =
-        Fleet::open(fleet::Job { broker, out, config, modules, patience, notify }).map_err(failure)?;
+    let job = fleet::Job { broker, out, config, modules, patience, block, notify };
+    let fleet = Fleet::open(job).map_err(failure)?;
     let outcome = fleet.run(&|| stop.load(Ordering::Relaxed)).map_err(failure);
     exports::finish(running, &delivery, &console);
     let outcome = outcome?;

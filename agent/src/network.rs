@@ -1,8 +1,8 @@
 //! An address range as people write it: `192.168.0.0/16`, `fd00::/8`, or a single address.
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::str::FromStr;
 
 /// An address range: every address whose first `prefix` bits equal those of `addr`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -1,0 +1,109 @@
+//! From an attack on a cable to the packet filter: the collector decides, on its own machine or over a broker and an agent, and
+//! the attacker no longer gets through.
+
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::broker::{Ended, Mosquitto, Process, Scratch, agent, wait_until};
+use crate::support::netns::{LEFT, Pair, RIGHT, possible};
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// One alert for a scan, at once.
+const CONFIG: &str = "[parameters]\nlog_report_time = 1\n[detection]\nevidence_detection_threshold = 0.01\n";
+
+fn reaches(from: &str) -> bool {
+    let words = ["netns", "exec", from, "ping", "-q", "-c", "1", "-W", "1", LEFT];
+    Command::new("ip").args(words).output().unwrap().status.success()
+}
+
+fn scan(from: &str) {
+    let mut nmap = Command::new("ip");
+    nmap.args(["netns", "exec", from])
+        .args("nmap -sT -Pn -n -T4 --max-retries 0 --host-timeout 10s -p 1-300".split(' '));
+    // It may find itself cut off.
+    let _ = nmap.arg(LEFT).output().unwrap();
+}
+
+#[test]
+fn an_attacker_is_blocked_on_the_collectors_own_machine() {
+    if !possible() {
+        return;
+    }
+    let pair = Pair::new();
+    let (left, right) = (pair.left.clone(), pair.right.clone());
+    let test = move || {
+        let scratch = Scratch::new("block-own");
+        std::fs::write(scratch.0.join("slips.conf"), CONFIG).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slips"));
+        command.current_dir(&scratch.0).args(["-i", "cable", "-p", "-o", "out"]);
+        let slips = Process::start(&mut command, "slips -i -p");
+        wait_until("it watches", LONG, || scratch.0.join("out/summary.json").exists() || reaches(&right));
+        assert!(reaches(&right));
+        wait_until("the attacker is cut off", LONG, || {
+            scan(&right);
+            !reaches(&right)
+        });
+        slips.signal(Signal::TERM);
+        let ended = slips.end(LONG);
+        ended.expect_code(0);
+        assert!(ended.out.contains(&format!("Firewall: {RIGHT} is blocked for ")), "{ended:?}");
+        assert!(reaches(&right), "the end releases everybody");
+    };
+    Pair::inside(&left, test).join().unwrap();
+}
+
+fn sensor(broker: &Mosquitto, words: &[&str]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slips"));
+    command.args(["sensor", "--broker", &broker.url(), "home/router"]).args(words);
+    Process::start(&mut command, "slips sensor").end(LONG)
+}
+
+#[test]
+fn an_attacker_is_blocked_by_the_agent_and_released_by_command() {
+    if !possible() {
+        return;
+    }
+    let program = agent();
+    let pair = Pair::new();
+    let (left, right) = (pair.left.clone(), pair.right.clone());
+    let test = move || {
+        let scratch = Scratch::new("block-agent");
+        std::fs::write(scratch.0.join("slips.conf"), CONFIG).unwrap();
+        let broker = Mosquitto::start(&scratch.0);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slips"));
+        command.current_dir(&scratch.0).args(["-o", "out", "serve", "-p", "--broker", &broker.url()]);
+        let collector = Process::start(&mut command, "slips serve");
+        let mut command = Command::new(program);
+        command.args(["-i", "cable", "--broker", &broker.url(), "--sensor", "router", "--blocking", "on"]);
+        let agent = Process::start(&mut command, "slips-agent");
+        wait_until("the sensor reports", LONG, || sensor(&broker, &["status"]).status.success());
+        assert!(reaches(&right));
+        // By a person.
+        let ended = sensor(&broker, &["block", RIGHT, "600"]);
+        let answer = format!("home/router: done: {RIGHT} is blocked for 600 s: ordered by the collector\n");
+        assert_eq!(ended.expect_code(0).out, answer);
+        assert!(!reaches(&right));
+        let ended = sensor(&broker, &["status"]);
+        assert!(ended.out.contains(&format!("blocks {RIGHT}")), "{ended:?}");
+        sensor(&broker, &["unblock", RIGHT]).expect_code(0);
+        assert!(reaches(&right));
+        let ended = sensor(&broker, &["block", LEFT, "600"]);
+        assert!(ended.expect_code(1).err.contains("it is this machine itself"), "{ended:?}");
+        // By the collector's own decision.
+        wait_until("the attacker is cut off", LONG, || {
+            scan(&right);
+            std::thread::sleep(Duration::from_secs(6));
+            !reaches(&right)
+        });
+        agent.signal(Signal::TERM);
+        let ended = agent.end(LONG);
+        ended.expect_code(0);
+        assert!(reaches(&right), "the end releases everybody");
+        collector.signal(Signal::TERM);
+        collector.end(LONG).expect_code(0);
+    };
+    Pair::inside(&left, test).join().unwrap();
+}
