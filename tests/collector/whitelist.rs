@@ -152,3 +152,113 @@ fn a_list_that_changes_is_read_again_while_the_program_runs() {
         .collect();
     assert_eq!(scanned, ["10.50.0.5", "10.50.0.8"]);
 }
+
+/// A run without whitelist, to which one is applied afterwards: the dry run shows and touches nothing; then it is as if it had been there.
+#[test]
+fn a_list_applied_to_a_run_that_is_over() {
+    let scratch = Scratch::new("whitelist-later");
+    let file = |name: &str| own_data().join(name).display().to_string();
+    scratch.file("slips.conf", b"[detection]\nevidence_detection_threshold = 0.01\n");
+    let run = |list: Option<&str>, out: &str| {
+        let conf = match list {
+            Some(_) => {
+                "[whitelists]\nlocal_whitelist_path = list\n[detection]\nevidence_detection_threshold = 0.01\n"
+            }
+            None => "[detection]\nevidence_detection_threshold = 0.01\n",
+        };
+        scratch.file("run.conf", conf.as_bytes());
+        let ended = slips(
+            &scratch.0,
+            &[
+                "-v",
+                "0",
+                "-c",
+                "run.conf",
+                "-r",
+                &file("scan-vertical.pcap"),
+                "-r",
+                &file("web.pcap"),
+                "-o",
+                out,
+            ],
+        );
+        assert!(ended.status.success(), "{}", text(&ended.stderr));
+    };
+    for list in [
+        "ip,10.50.0.5,dst,alerts\n",
+        "mac,02:50:00:00:00:10,src,alerts\n",
+        "domain,shop.home.test,dst,alerts\n",
+        "ip,203.0.113.0/24,both,both\n",
+    ] {
+        for out in ["later", "before"] {
+            let _ = fs::remove_dir_all(scratch.0.join(out));
+        }
+        scratch.file("list", list.as_bytes());
+        run(None, "later");
+        run(Some(list), "before");
+        let untouched = crate::program::contents(&scratch.0.join("later"));
+        let dry = slips(&scratch.0, &["whitelist", "apply", "later", "--file", "list", "--dry-run"]);
+        assert!(dry.status.success(), "{}", text(&dry.stderr));
+        assert_eq!(
+            crate::program::contents(&scratch.0.join("later")),
+            untouched,
+            "a dry run touches nothing"
+        );
+        let wet = slips(&scratch.0, &["whitelist", "apply", "later", "--file", "list"]);
+        assert_eq!(text(&wet.stdout), text(&dry.stdout).replace("would disappear", "disappeared"));
+        // What is left is what a run with the list has, but for numbers and for observations that others were merged with.
+        let told = |out: &str| -> Vec<(Value, Value)> {
+            let evidence = lines(&scratch.0.join(out).join("evidence.jsonl"));
+            let one = |e: &Value| (e["type"].clone(), e["victim"].clone());
+            evidence.iter().map(one).collect()
+        };
+        let (later, before) = (told("later"), told("before"));
+        if list.starts_with("mac") {
+            // Which device an address belongs to is learned with its first flows; afterwards it is known from the beginning.
+            assert!(later.len() < before.len() && later.iter().all(|one| before.contains(one)), "{list}");
+            continue;
+        }
+        assert_eq!(later, before, "{list}");
+        let counts = |out: &str| {
+            let summary = summary(&scratch, out);
+            ["evidence", "alerts", "blocked", "flows"].map(|key| summary[key].clone())
+        };
+        assert_eq!(counts("later"), counts("before"), "{list}");
+        let blocked = |out: &str| fs::read_to_string(scratch.0.join(out).join("Blocked.txt")).unwrap();
+        assert_eq!(blocked("later"), blocked("before"), "{list}");
+        let ids: Vec<Value> =
+            lines(&scratch.0.join("later/evidence.jsonl")).iter().map(|e| e["id"].clone()).collect();
+        for alert in lines(&scratch.0.join("later/alerts.jsonl")) {
+            assert!(alert["evidence"].as_array().unwrap().iter().all(|id| ids.contains(id)));
+        }
+        for (name, bytes) in crate::program::contents(&scratch.0.join("later")) {
+            if name.contains(".timewindow") {
+                let window = text(&bytes);
+                let listed = window.matches("(id ").count();
+                let left = ids.iter().filter(|id| window.contains(&format!("(id {id})"))).count();
+                assert_eq!(listed, 2 * left, "{name} lists what is left only");
+            }
+        }
+        let again = slips(&scratch.0, &["whitelist", "apply", "later", "--file", "list"]);
+        assert!(text(&again.stdout).starts_with("0 findings of "), "{}", text(&again.stdout));
+    }
+}
+
+#[test]
+fn a_folder_that_is_none_or_a_run_that_goes_on_is_left_alone() {
+    let scratch = Scratch::new("whitelist-refused");
+    scratch.file("list", b"ip,10.50.0.5,dst,alerts\n");
+    fs::create_dir(scratch.0.join("run")).unwrap();
+    let apply = |args: &[&str]| {
+        let ended = slips(&scratch.0, &[&["whitelist", "apply"], args].concat());
+        assert_eq!(ended.status.code(), Some(2), "{args:?}");
+        text(&ended.stderr)
+    };
+    assert!(
+        apply(&["run", "--file", "list"]).contains("run/summary.json cannot be read: there is no such file")
+    );
+    scratch.file("run/summary.json", b"{\"complete\": false}");
+    assert!(apply(&["run", "--file", "list"]).contains("run: the run is not over; end it first"));
+    assert!(apply(&["run", "--file", "nowhere"]).contains("nowhere cannot be read: there is no such file"));
+    assert!(apply(&["run"]).contains("no whitelist: name one with --file"));
+}

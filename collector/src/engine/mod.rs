@@ -233,10 +233,6 @@ impl Engine {
             return;
         }
         self.stage.flush(&mut self.lanes);
-        if let Some((list, version)) = self.whitelist.newer(self.whitelist_version) {
-            self.stage.whitelist(list, &mut self.lanes);
-            self.whitelist_version = version;
-        }
         let end_us = self.stage.now_us();
         let changes = Arc::new(std::mem::take(&mut self.lanes.changes));
         if self.tap.on() {
@@ -262,6 +258,12 @@ impl Engine {
 
 impl Intake for Engine {
     fn take(&mut self, record: Record) {
+        if self.lanes.count == 0
+            && let Some((list, version)) = self.whitelist.newer(self.whitelist_version)
+        {
+            self.stage.whitelist(list, &mut self.lanes);
+            self.whitelist_version = version;
+        }
         self.stage.record(record, &mut self.lanes);
         self.lanes.count += 1;
         if self.refresh.0.load(Ordering::Relaxed) {

@@ -87,7 +87,8 @@ impl Line {
 
 /// How often evidence of `count` observations was told: once, and again at each power of ten. It weighs as often: Slips counts every
 /// repetition as new evidence, and one scan of 1,000 ports is worse than one of 10.
-fn tellings(count: u64) -> f64 {
+#[must_use]
+pub fn tellings(count: u64) -> f64 {
     f64::from(count.checked_ilog10().unwrap_or(0)) + 1.0
 }
 

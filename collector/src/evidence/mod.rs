@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use slips_agent::record::Uid;
 
-pub use book::{Book, Herald, Standing, Where, threshold};
+pub use book::{Book, Herald, Standing, Where, tellings, threshold};
 
 /// How bad a thing is. The values are those of today's Slips.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

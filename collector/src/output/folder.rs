@@ -506,7 +506,7 @@ impl Folder {
 }
 
 /// The layout of Slips: who was asked to be blocked, and in which window.
-fn blocked_text(blocked: &BTreeMap<(IpAddr, i64), u64>) -> String {
+pub(super) fn blocked_text(blocked: &BTreeMap<(IpAddr, i64), u64>) -> String {
     let mut order: Vec<_> = blocked.iter().map(|((addr, window), id)| (id, addr, window)).collect();
     order.sort_unstable();
     let mut text = String::from("Detections:\n\n");

@@ -12,6 +12,7 @@ mod folder;
 mod idmef;
 mod letters;
 mod line;
+mod recall;
 mod stix;
 mod summary;
 pub mod timeline;
@@ -30,6 +31,7 @@ pub use line::{
     AlertLine, DecisionLine, EvidenceLine, NameLine, alert_text, clock, decision_text, evidence_text,
     proto_name, seconds, sentence,
 };
+pub use recall::{Hidden, Recall};
 pub use summary::{Counts, InputTotals, Losses, Summary, resident_bytes};
 pub use watch::{News, Origin, Watch};
 pub use window::window_text;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use slips_agent::ledger::Ledger;
 use slips_agent::packet::Drop;
 
@@ -95,7 +95,8 @@ pub struct Counts {
 }
 
 /// The file. Order of fields = order of keys.
-#[derive(Clone, Serialize, Debug, Default)]
+#[derive(Clone, Serialize, Deserialize, Debug, Default)]
+#[serde(default)]
 pub struct Summary {
     /// Final flow records.
     pub flows: u64,

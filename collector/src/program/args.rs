@@ -49,6 +49,10 @@ pub(super) const FLAGS: &[&str] = &[
     "--store",
     "-g",
     "--follow",
+    "whitelist",
+    "apply",
+    "--dry-run",
+    "--file",
     "serve",
     "sensor",
     "test-export",
@@ -134,6 +138,7 @@ enum Command {
     Serve(Serve),
     Sensor(Sensor),
     TestExport(TestExport),
+    Whitelist(super::whitelist::Command),
 }
 
 /// Asks one sensor for its status, or to do something: slips sensor home/router status | detail flows|features | block ADDRESS SECONDS | unblock ADDRESS
@@ -282,6 +287,8 @@ impl Input {
 pub(super) enum Job {
     /// Look at inputs.
     Analyse(Analysis),
+    /// Apply a whitelist to a run that is over.
+    Whitelist(super::whitelist::Job),
     /// Print the configuration.
     Effective(Config),
     /// Ask something of one sensor.
@@ -338,6 +345,10 @@ impl Args {
     pub fn job(self) -> Result<(Job, Vec<String>), Failure> {
         if let Some(Command::Sensor(sensor)) = self.command {
             return Ok((sensor.job()?, Vec::new()));
+        }
+        if let Some(Command::Whitelist(command)) = self.command {
+            let (config, notes) = load(command.config().or(self.config.as_deref()))?;
+            return Ok((Job::Whitelist(command.job(config)?), notes));
         }
         if let Some(Command::TestExport(test)) = self.command {
             let (config, notes) = load(test.config.or(self.config).as_deref())?;

@@ -13,6 +13,7 @@ mod sensor;
 mod serve;
 mod store;
 mod story;
+mod whitelist;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -90,6 +91,7 @@ fn run(job: Job, notes: &[String]) -> Result<(), Failure> {
         }
         Job::TestExport(config) => exports::test(&config),
         Job::Analyse(analysis) => analyse::run(analysis),
+        Job::Whitelist(job) => whitelist::run(job),
         Job::Sensor { broker, site, sensor, ask } => sensor::run(&broker, &site, &sensor, &ask),
         Job::Serve { broker, patience, out, config, block } => {
             serve::run(broker, patience, out, config, block)

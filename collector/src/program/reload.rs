@@ -112,8 +112,10 @@ impl Watched {
                 self.failed = false;
                 tell(&bad, say);
                 let (before, _) = self.list.get();
-                say(&format!("whitelist: {} entries are in force now, {} before", list.len(), before.len()));
+                let text =
+                    format!("whitelist: {} entries are in force now, {} before", list.len(), before.len());
                 self.list.replace(list);
+                say(&text);
             }
             Err(why) if asked || !self.failed => {
                 self.failed = true;

@@ -15,6 +15,7 @@ use hashbrown::HashMap;
 use slips_agent::record::Mac;
 
 pub use organisation::Organisation;
+pub use parse::mac;
 pub use shared::{Shared, Systems};
 
 use crate::config::Network;

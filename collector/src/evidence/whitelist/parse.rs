@@ -124,7 +124,11 @@ fn is_domain(name: &str) -> bool {
         })
 }
 
-fn mac(text: &str) -> Result<Mac, String> {
+/// Six bytes in hexadecimal, separated by `:` or `-`.
+///
+/// # Errors
+/// A sentence: it is no such text.
+pub fn mac(text: &str) -> Result<Mac, String> {
     let error = || format!("{text} is not a hardware address like 02:00:00:aa:bb:cc");
     let mut bytes = [0_u8; 6];
     let mut parts = text.split([':', '-']);
