@@ -50,6 +50,29 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// An answer whose body is still to come.
+pub struct Stream {
+    /// HTTP status.
+    pub status: u16,
+    headers: HeaderMap,
+    /// The body; it fails when it is cut or takes too long.
+    pub body: Box<dyn std::io::Read>,
+}
+
+impl Stream {
+    /// The value of a header, if it is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok().map(str::trim)
+    }
+
+    /// How long the server asks to be left alone, at most an hour.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        retry_after(&self.headers)
+    }
+}
+
 /// No answer: one clause that follows the name of the server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure(pub String);
@@ -68,6 +91,18 @@ impl Client {
     /// # Errors
     /// One sentence: the file cannot be read, or holds no certificate.
     pub fn new(limits: Limits, ca_file: Option<&Path>) -> Result<Self, String> {
+        Self::through(limits, ca_file, None)
+    }
+
+    /// The same through a proxy, `http://[user:password@]host:port`. Without one those of the environment (`HTTPS_PROXY` …) are not used:
+    /// what leaves and by which way stands in the configuration only.
+    ///
+    /// # Errors
+    /// As [`Client::new`], or the proxy is not understood.
+    pub fn through(limits: Limits, ca_file: Option<&Path>, proxy: Option<&str>) -> Result<Self, String> {
+        let proxy = proxy
+            .map(|text| ureq::Proxy::new(text).map_err(|_| format!("{text} is no proxy")))
+            .transpose()?;
         let roots = ca_file.map(certificates).transpose()?.unwrap_or(RootCerts::WebPki);
         let tls = TlsConfig::builder()
             .root_certs(roots)
@@ -78,6 +113,7 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
+            .proxy(proxy)
             .timeout_connect(Some(limits.connect))
             .timeout_global(Some(limits.whole))
             .user_agent(concat!("slips/", env!("CARGO_PKG_VERSION")))
@@ -95,6 +131,19 @@ impl Client {
             request = request.header(*name, *value);
         }
         request.call().map_err(|error| failure(&error)).and_then(answer)
+    }
+
+    /// GET whose answer is read by the caller, piece by piece, within [`Limits::whole`].
+    ///
+    /// # Errors
+    /// There was no answer.
+    pub fn open(&self, url: &str, headers: &[(&str, &str)]) -> Result<Stream, Failure> {
+        let mut request = self.0.get(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (head, body) = request.call().map_err(|error| failure(&error))?.into_parts();
+        Ok(Stream { status: head.status.as_u16(), headers: head.headers, body: Box::new(body.into_reader()) })
     }
 
     /// POST.

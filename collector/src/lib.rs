@@ -5,6 +5,7 @@
 pub mod config;
 pub mod engine;
 pub mod evidence;
+pub mod feeds;
 pub mod fleet;
 pub mod http;
 pub mod info;

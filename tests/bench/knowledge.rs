@@ -9,6 +9,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use slips::config::Network;
+use slips::evidence::ThreatLevel;
+use slips::feeds::{Builder, Index, Indicator, Listed};
 use slips::info::Geo;
 
 #[path = "../support/mod.rs"]
@@ -93,8 +96,102 @@ fn places(dir: &Path) {
     }
 }
 
+/// 5 million indicators of the kinds that feeds have, and questions that are mostly not listed, as those of traffic are.
+fn indicators(dir: &Path) {
+    const MILLION: u64 = 1_000_000;
+    let mut random = Random(2);
+    let mut builder = Builder::with_seed(random.next());
+    let start = Instant::now();
+    let said: Vec<Listed> = (0..5000)
+        .map(|n| Listed {
+            level: Some(ThreatLevel::Medium),
+            description: format!("Family {n}"),
+            sources: vec![format!("Feed {}", n % 40)],
+            ..Listed::default()
+        })
+        .collect();
+    let add =
+        |builder: &mut Builder, what: &Indicator, n: u64| builder.add(what, &said[n as usize % said.len()]);
+    let v4 = |bits: u32, prefix| Network::new(IpAddr::V4(bits.into()), prefix).unwrap();
+    for n in 0..2 * MILLION {
+        add(&mut builder, &Indicator::Network(v4(random.address().to_bits(), 32)), n);
+    }
+    for n in 0..MILLION / 10 {
+        add(
+            &mut builder,
+            &Indicator::Network(v4(random.address().to_bits(), 12 + (random.next() % 20) as u8)),
+            n,
+        );
+    }
+    for n in 0..MILLION / 5 {
+        let addr = IpAddr::V6(
+            (u128::from(0x2000 | random.next() & 0x1fff) << 112 | u128::from(random.next())).into(),
+        );
+        add(
+            &mut builder,
+            &Indicator::Network(Network::new(addr, 32 + (random.next() % 97) as u8).unwrap()),
+            n,
+        );
+    }
+    for n in 0..2 * MILLION {
+        add(&mut builder, &Indicator::Domain(format!("{}.{}.example", name(n), n % 977).into()), n);
+    }
+    for n in 0..MILLION / 5 {
+        add(&mut builder, &Indicator::Url(u128::from(n).to_be_bytes()), n);
+        add(&mut builder, &Indicator::Md5(u128::from(n).to_be_bytes()), n);
+    }
+    for n in 0..MILLION / 2 {
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&random.next().to_be_bytes());
+        add(&mut builder, &Indicator::Sha256(hash), n);
+    }
+    let bytes = builder.finish(0);
+    let built = start.elapsed();
+    let path = dir.join("index");
+    std::fs::write(&path, &bytes).unwrap();
+    drop(bytes);
+    let start = Instant::now();
+    let index = Index::open(&path).unwrap();
+    let opened = start.elapsed();
+    println!(
+        "{} indicators, {:.1} MB, built in {built:?}, opened and checked in {opened:?}",
+        index.len(),
+        index.bytes() as f64 / 1e6
+    );
+    let v4: Vec<IpAddr> = (0..MILLION).map(|_| IpAddr::V4(random.address())).collect();
+    timed("IPv4, random", &v4, |addr| usize::from(index.address(*addr).is_some()));
+    let v6: Vec<IpAddr> = (0..MILLION)
+        .map(|_| {
+            IpAddr::V6(
+                (u128::from(0x2000 | random.next() & 0x1fff) << 112 | u128::from(random.next())).into(),
+            )
+        })
+        .collect();
+    timed("IPv6, random", &v6, |addr| usize::from(index.address(*addr).is_some()));
+    let known: Vec<String> = (0..MILLION)
+        .map(|_| random.next() % (2 * MILLION))
+        .map(|n| format!("{}.{}.example", name(n), n % 977))
+        .collect();
+    timed("name that is listed", &known, |name| usize::from(index.domain(name).is_some()));
+    let unknown: Vec<String> = (0..MILLION)
+        .map(|_| format!("{}.example-{}.com", name(random.next()), random.next() % 9999))
+        .collect();
+    timed("name that is not, two domains above it", &unknown, |name| {
+        usize::from(index.domain(name).is_some())
+    });
+    let hashes: Vec<Indicator> = (0..MILLION)
+        .map(|_| Indicator::Md5(u128::from(random.next() % (MILLION / 2)).to_be_bytes()))
+        .collect();
+    timed("MD5, two in five listed", &hashes, |hash| usize::from(index.exact(hash).is_some()));
+}
+
+fn name(n: u64) -> String {
+    format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
 fn main() {
     let dir = folder();
     places(&dir);
+    indicators(&dir);
     std::fs::remove_dir_all(&dir).unwrap();
 }

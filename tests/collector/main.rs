@@ -17,4 +17,5 @@ mod letters;
 mod program;
 mod published_letters;
 mod store;
+mod updates;
 mod whitelist;

@@ -27,6 +27,10 @@ impl Request {
 pub enum Answer {
     /// Status, more headers (`name: value` lines), body.
     Says(u16, &'static str, String),
+    /// Status, more headers (`name: value` lines), bytes; `content-length` names so many, whatever there are.
+    Bytes(u16, String, Vec<u8>, u64),
+    /// Zeros for ever; `content-length` names so many, if any.
+    Endless(Option<u64>),
     /// The connection ends in the middle of the answer's first line.
     Cut,
     /// Nothing for so long, then 200.
@@ -99,6 +103,21 @@ fn serve(stream: &TcpStream, log: &Mutex<Vec<Request>>, script: &dyn Fn(usize, &
             "HTTP/1.1 {status} Because\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n{body}",
             body.len()
         ),
+        Answer::Bytes(status, headers, body, length) => {
+            let head = format!(
+                "HTTP/1.1 {status} Because\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
+            );
+            out.write_all(head.as_bytes()).and_then(|()| out.write_all(&body))
+        }
+        Answer::Endless(length) => {
+            let length = length.map_or_else(String::new, |n| format!("content-length: {n}\r\n"));
+            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{length}\r\n");
+            let mut sent = out.write_all(head.as_bytes());
+            while sent.is_ok() {
+                sent = out.write_all(&[b'0'; 1 << 16]);
+            }
+            sent
+        }
         Answer::Cut => write!(out, "HTTP/1.1 20"),
         Answer::Slow(time) => {
             std::thread::sleep(time);

@@ -286,7 +286,7 @@ pub const KEYS: &[Key] = &[
 
 /// All keys of all sections, in the order of the shipped file.
 pub fn all() -> impl Iterator<Item = &'static Key> + Clone {
-    KEYS.iter().chain(super::export::KEYS)
+    KEYS.iter().chain(super::update::KEYS).chain(super::export::KEYS)
 }
 
 /// The key of that name, or a sentence with the nearest known one.
@@ -361,6 +361,6 @@ fn truth(value: bool) -> String {
     if value { "True".to_owned() } else { "False".to_owned() }
 }
 
-fn said(value: bool) -> String {
+pub(super) fn said(value: bool) -> String {
     if value { "yes".to_owned() } else { "no".to_owned() }
 }

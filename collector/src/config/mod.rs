@@ -7,6 +7,7 @@
 pub mod export;
 pub mod keys;
 mod raw;
+pub mod update;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -82,6 +83,10 @@ pub struct Config {
     pub geo: crate::info::Geo,
     /// `[exporting_alerts]`.
     pub export: export::Export,
+    /// The other keys of `[update]`.
+    pub update: update::Update,
+    /// Where the compiled lists of feeds are, if they are used. Not a key: the front of the program sets it ([`Config::open`]).
+    pub indicators_folder: Option<PathBuf>,
     /// Where evidence goes besides the folder. Not a key: the front of the program sets it.
     pub watch: crate::output::Watch,
     /// Where the analysis is stored. Not a key: the front of the program sets it.
@@ -123,6 +128,8 @@ impl Default for Config {
             data_folder_written: None,
             geo: crate::info::Geo::default(),
             export: export::Export::default(),
+            indicators_folder: None,
+            update: update::Update::default(),
             watch: crate::output::Watch::default(),
             tap: crate::store::Tap::default(),
             store: None,
@@ -204,7 +211,8 @@ impl Config {
     fn resolve(&mut self, base: Option<&Path>) {
         let Some(base) = base else { return };
         let paths = [&mut self.local_ti_folder, &mut self.whitelist_path, &mut self.data_folder_written];
-        for path in paths.into_iter().flatten().chain(&mut self.geo_databases) {
+        let update = [&mut self.update.feeds, &mut self.update.ca_file];
+        for path in paths.into_iter().chain(update).flatten().chain(&mut self.geo_databases) {
             if path.is_relative() {
                 *path = base.join(&*path);
             }
@@ -236,6 +244,7 @@ impl Config {
             || self.data_folder().map(|folder| crate::info::geo::fetched(&folder)).unwrap_or_default();
         let paths = if self.geo_databases.is_empty() { fetched() } else { self.geo_databases.clone() };
         self.geo = crate::info::Geo::open(&paths)?;
+        self.indicators_folder = self.data_folder();
         let geo = self.geo.clone();
         self.systems = crate::evidence::whitelist::Systems::new(move |addr| geo.now().place(addr).asn);
         Ok(())

@@ -54,6 +54,10 @@ pub(super) const FLAGS: &[&str] = &[
     "--dry-run",
     "--file",
     "serve",
+    "update",
+    "--now",
+    "--list",
+    "--geo",
     "sensor",
     "test-export",
     "--broker",
@@ -137,6 +141,7 @@ pub(super) struct Args {
 enum Command {
     Serve(Serve),
     Sensor(Sensor),
+    Update(Update),
     TestExport(TestExport),
     Whitelist(super::whitelist::Command),
 }
@@ -217,6 +222,24 @@ impl Sensor {
             .ok_or_else(|| Failure::usage(format!("{:?} is no sensor: expected SITE/SENSOR", self.who)))?;
         Ok(Job::Sensor { broker, site, sensor, ask: Ask::parse(&self.what)? })
     }
+}
+
+/// Fetches the lists of bad addresses and names that are due (models/feeds.csv, or feeds in [update]) into the data folder. It begins with `slips [-c …] update`.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "update")]
+struct Update {
+    /// fetch everything, not only what is due
+    #[argh(switch)]
+    now: bool,
+    /// fetch nothing: tell age, size, next time and last trouble of each
+    #[argh(switch)]
+    list: bool,
+    /// fetch the database of countries too
+    #[argh(switch)]
+    geo: bool,
+    /// configuration; default slips.conf in the current folder if there is one, else the built-in values
+    #[argh(option, short = 'c')]
+    config: Option<PathBuf>,
 }
 
 /// Sends a test message to everyone who is told of evidence and alerts by the configuration, and says who took it. It begins with `slips [-c …] test-export`.
@@ -302,6 +325,8 @@ pub(super) enum Job {
         /// What.
         ask: Ask,
     },
+    /// Fetch lists and databases.
+    Update(Config, super::update::Ask),
     /// Send a test message to the receivers of exports.
     TestExport(Config),
     /// Take reports of sensors.
@@ -349,6 +374,11 @@ impl Args {
         if let Some(Command::Whitelist(command)) = self.command {
             let (config, notes) = load(command.config().or(self.config.as_deref()))?;
             return Ok((Job::Whitelist(command.job(config)?), notes));
+        }
+        if let Some(Command::Update(update)) = self.command {
+            let (config, notes) = load(update.config.or(self.config).as_deref())?;
+            let ask = super::update::Ask { now: update.now, list: update.list, geo: update.geo };
+            return Ok((Job::Update(config, ask), notes));
         }
         if let Some(Command::TestExport(test)) = self.command {
             let (config, notes) = load(test.config.or(self.config).as_deref())?;

@@ -13,6 +13,7 @@ mod sensor;
 mod serve;
 mod store;
 mod story;
+mod update;
 mod whitelist;
 
 use std::ffi::OsString;
@@ -89,6 +90,7 @@ fn run(job: Job, notes: &[String]) -> Result<(), Failure> {
             say(&config.effective());
             Ok(())
         }
+        Job::Update(config, ask) => update::run(&config, ask),
         Job::TestExport(config) => exports::test(&config),
         Job::Analyse(analysis) => analyse::run(analysis),
         Job::Whitelist(job) => whitelist::run(job),

@@ -24,10 +24,10 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Says something to a person. Called from the watching thread too.
 type Say = dyn Fn(&str) + Send + Sync;
 
-/// The thread that watches; ends with this.
+/// The threads that watch files and keep lists fresh; they end with this.
 pub(super) struct Reload {
-    running: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    running: Vec<Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Reload {
@@ -48,9 +48,19 @@ impl Reload {
             file = Some(watched);
         }
         if file.is_none() && !live {
-            return Ok(Self { running: None, thread: None });
+            return Ok(Self { running: Vec::new(), threads: Vec::new() });
         }
         let (geo, modules) = (config.geo.clone(), Arc::clone(modules));
+        let mut threads = Vec::new();
+        let mut ends = Vec::new();
+        if live && config.update.automatic {
+            let (end, ended) = channel();
+            let (config, say) = (config.clone(), Arc::clone(&say));
+            let run = move || super::update::keep_fresh(&config, &ended, &say);
+            let thread = std::thread::Builder::new().name("update".to_owned()).spawn(run);
+            threads.push(thread.map_err(|e| Failure::run(format!("the system gives no thread: {e}")))?);
+            ends.push(end);
+        }
         let hangup = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&hangup))
             .map_err(|e| Failure::run(format!("the system lets no signal be heard: {e}")))?;
@@ -70,15 +80,20 @@ impl Reload {
                 }
             })
             .map_err(|e| Failure::run(format!("the system gives no thread: {e}")))?;
-        Ok(Self { running: Some(running), thread: Some(thread) })
+        threads.push(thread);
+        ends.push(running);
+        Ok(Self { running: ends, threads })
     }
 }
 
 impl Drop for Reload {
     fn drop(&mut self) {
-        self.running.take();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        self.running.clear();
+        for thread in self.threads.drain(..) {
+            // A download may take long; it leaves nothing half done when the program ends.
+            if thread.thread().name() != Some("update") || thread.is_finished() {
+                let _ = thread.join();
+            }
         }
     }
 }

@@ -1,26 +1,29 @@
-//! Threat intelligence from local files: addresses, ranges, domains, TLS fingerprints, certificates and files that are known to be
-//! bad.
+//! Threat intelligence: contacts with addresses, ranges, domains, URLs, TLS fingerprints, certificates, files and autonomous systems that
+//! are on a list of bad ones, with exits of Tor, and with known servers of DNS over HTTPS.
 //!
-//! Enters: the lists of a folder at the start; flows (ongoing ones too, so that a contact is known after seconds), DNS, TLS and HTTP
+//! Enters: the [`Lists`] of own files and feeds; flows (ongoing ones too, so that a contact is known after seconds), DNS, TLS and HTTP
 //! records. Leaves: evidence on the profile that made the contact, and a second one on the bad end. Prevents: a listed domain
 //! that is missed because a sub-domain was asked for, and one contact told a hundred times.
 
-mod list;
-mod parse;
-
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
-use slips_agent::app::record::{AnswerData, App, Dns, Tls};
+use arc_swap::ArcSwap;
+
+use slips_agent::app::record::{AnswerData, App, Dns, Http, Tls};
 use slips_agent::record::{AppRecord, FlowRecord, proto};
 
 use super::{About, Context, Entry, Finding, Hook, Key, Kind, Module, Needs};
 use crate::config::Config;
 use crate::evidence::ThreatLevel;
+use crate::feeds::indicator::url_key;
+use crate::feeds::lists::state;
+use crate::feeds::{Index, Indicator, Listed, Lists};
 use crate::input::note::File;
 use crate::input::{Note, NoteBody, Text};
+use crate::mapped::Stamp;
 use crate::profile::{Role, addr};
-use list::{List, Listed};
 
 /// For the list of modules.
 pub const ENTRY: Entry = Entry { about: &ABOUT, make };
@@ -29,10 +32,26 @@ static ABOUT: About = About {
     name: "threat_intelligence",
     purpose: "Finds contacts with addresses and names that are on your lists of bad ones.",
     hears: &[Hook::Flow, Hook::Ongoing, Hook::App, Hook::Note],
-    kinds: &[TO_IP, FROM_IP, DOMAIN, DNS_ANSWER, ANSWER_OF_QUERY, JA3, JA3S, JA4, CERT, FILE],
+    kinds: &[
+        TO_IP,
+        FROM_IP,
+        DOMAIN,
+        DNS_ANSWER,
+        ANSWER_OF_QUERY,
+        JA3,
+        JA3S,
+        JA4,
+        CERT,
+        FILE,
+        URL,
+        ASN,
+        TOR,
+        DOH,
+    ],
 };
 
-const KEYS: &[&str] = &["[threatintelligence] download_path_for_local_threat_intelligence"];
+const KEYS: &[&str] =
+    &["[threatintelligence] download_path_for_local_threat_intelligence", "[update] data_folder"];
 const SOURCE: &str =
     "Slips 1.1.21, threat intelligence; ours joins an indicator of several lists and keeps the highest level";
 const PROOF: &str = "collector/src/modules/threats/tests.rs";
@@ -123,128 +142,131 @@ const CERT: Kind = Kind {
 const FILE: Kind = Kind {
     name: "malicious_downloaded_file",
     needs: &[Needs::Notes],
-    rule: "The SHA-1 or SHA-256 of a file that Zeek or Suricata saw is listed.",
+    rule: "The MD5, SHA-1 or SHA-256 of a file that Zeek or Suricata saw is listed.",
     level: ThreatLevel::High,
     level_note: "the list's level, else high; the same on the sender",
     confidence: "1",
     ..TO_IP
 };
 
-/// Largest file that is read. 5 million lines of a plain list have 100 MB.
-const MAX_FILE: u64 = 512 << 20;
+const URL: Kind = Kind {
+    name: "threat_intelligence_malicious_url",
+    needs: &[Needs::Http],
+    rule: "The URL of an HTTP request (host, port and path; the scheme does not count) is listed.",
+    level: ThreatLevel::Medium,
+    level_note: "the list's level, else medium; the same on the server",
+    confidence: "0.7",
+    ..TO_IP
+};
+
+const ASN: Kind = Kind {
+    name: "threat_intelligence_blacklisted_asn",
+    rule: "A flow to an address whose autonomous system is listed. Needs a database ([geoip] databases). Not what is listed by address.",
+    level: ThreatLevel::Medium,
+    level_note: "the list's level, else medium; the same on the address",
+    confidence: "0.8",
+    source: "Slips 1.1.21, where it ends the module instead of being raised",
+    ..TO_IP
+};
+
+const TOR: Kind = Kind {
+    name: "tor_exit_node",
+    rule: "A flow to an address that is an exit of Tor (feeds of that use in models/feeds.csv).",
+    level: ThreatLevel::Info,
+    level_note: "and info on the exit",
+    confidence: "1",
+    source: "Slips 1.1.21",
+    ..TO_IP
+};
+
+const DOH: Kind = Kind {
+    name: "dns_over_https",
+    needs: &[Needs::Tls],
+    rule: "TLS to a known server of DNS over HTTPS, by its name or address on port 443 (feeds of that use in models/feeds.csv): names asked there cannot be seen here.",
+    level: ThreatLevel::Info,
+    level_note: "",
+    confidence: "0.9",
+    source: "Slips 1.1.21, where it is a kind of DIFFERENT_LOCALNET",
+    ..TO_IP
+};
+
 /// Confidence of a name below a listed domain.
 const BELOW: f64 = 0.7;
 
 struct Threats {
-    list: List,
-    notes: Vec<String>,
+    lists: ArcSwap<Lists>,
+    local: Option<PathBuf>,
+    data_folder: Option<PathBuf>,
+    /// The files as they were when they were last read.
+    read: Mutex<Vec<(PathBuf, Option<Stamp>)>>,
 }
 
 fn make(config: &Config) -> Result<Box<dyn Module>, String> {
-    let mut threats = Threats { list: List::default(), notes: Vec::new() };
-    if let Some(folder) = &config.local_ti_folder {
-        threats.load(folder)?;
-    }
-    Ok(Box::new(threats))
+    Ok(Box::new(Threats::new(config.local_ti_folder.clone(), config.indicators_folder.clone())?))
+}
+
+/// Traffic time at which an indicator must be valid, s.
+const fn now_s(ctx: &Context<'_>) -> u64 {
+    ctx.subject.ts_us / 1_000_000
 }
 
 impl Threats {
-    /// Reads every file of the folder, in order of their names.
-    fn load(&mut self, folder: &Path) -> Result<(), String> {
-        let fail = |path: &Path, error: &std::io::Error| {
-            format!("{}: the list cannot be read: {}", path.display(), crate::output::reason(error))
-        };
-        let entries = std::fs::read_dir(folder).map_err(|e| fail(folder, &e))?;
-        let mut paths = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|e| fail(folder, &e))?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if path.is_file() && !name.starts_with('.') {
-                paths.push((name, path));
-            }
-        }
-        paths.sort();
-        for (name, path) in paths {
-            let lower = name.to_ascii_lowercase();
-            if lower.contains("jarm") {
-                self.notes
-                    .push(format!("{}: not used, no servers are probed for their JARM", path.display()));
-                continue;
-            }
-            // Hashes of harmless files are for who looks at files.
-            if lower.contains("md5") {
-                continue;
-            }
-            let length = path.metadata().map_err(|e| fail(&path, &e))?.len();
-            if length > MAX_FILE {
-                return Err(format!(
-                    "{}: {length} bytes are too many for a list (at most {MAX_FILE})",
-                    path.display()
-                ));
-            }
-            let bytes = std::fs::read(&path).map_err(|e| fail(&path, &e))?;
-            self.take(&name, &path, &String::from_utf8_lossy(&bytes));
-        }
-        let [.., asns] = self.list.counts();
-        if asns > 0 {
-            self.notes.push(format!("{}: {asns} AS numbers are not looked up", folder.display()));
-        }
-        Ok(())
+    fn new(local: Option<PathBuf>, data_folder: Option<PathBuf>) -> Result<Self, String> {
+        let read = Mutex::new(state(local.as_deref(), data_folder.as_deref()));
+        let lists = ArcSwap::from_pointee(Lists::open(local.as_deref(), data_folder.as_deref())?);
+        Ok(Self { lists, local, data_folder, read })
     }
 
-    fn take(&mut self, name: &str, path: &Path, text: &str) {
-        let parsed = parse::parse(name, text);
-        if let Some((line, what)) = parsed.first_bad {
-            let more =
-                if parsed.bad > 1 { format!(" ({} lines like this)", parsed.bad) } else { String::new() };
-            self.notes.push(format!("{}:{line}: {what}, left out{more}", path.display()));
-        }
-        for (indicator, listed) in parsed.entries {
-            self.list.add(indicator, listed);
-        }
+    fn address(&self, addr: IpAddr, ctx: &Context<'_>) -> Option<(Listed, String)> {
+        let (listed, network) = self.lists.load().address(addr, now_s(ctx))?;
+        let alone = network.prefix == if addr.is_ipv4() { 32 } else { 128 };
+        let place = if alone { String::new() } else { format!(" in the range {network}") };
+        Some((listed, place))
+    }
+
+    fn exact(&self, indicator: &Indicator, ctx: &Context<'_>) -> Option<Listed> {
+        self.lists.load().exact(indicator, now_s(ctx))
+    }
+
+    /// A certificate or file by its hashes.
+    fn content(
+        &self,
+        sha1: Option<&[u8; 20]>,
+        sha256: Option<&[u8; 32]>,
+        ctx: &Context<'_>,
+    ) -> Option<Listed> {
+        let sha1 = sha1.map(|hash| Indicator::Sha1(*hash));
+        let sha256 = sha256.map(|hash| Indicator::Sha256(*hash));
+        sha1.and_then(|i| self.exact(&i, ctx)).or_else(|| sha256.and_then(|i| self.exact(&i, ctx)))
     }
 
     fn flow(&self, flow: &FlowRecord, ctx: &mut Context<'_>) {
         let ends = &flow.tuple;
         if ctx.subject.role == Role::Client {
-            if let Some(listed) = self.list.address(ends.orig_addr) {
+            if let Some((listed, range)) = self.address(ends.orig_addr, ctx) {
                 let text = format!(
-                    "{} is a known bad address and contacted {}: {}",
+                    "{} is a known bad address{range} and contacted {}: {}",
                     ctx.site.show(ends.orig_addr),
                     ctx.site.show(ends.resp_addr),
-                    said(listed)
+                    said(&listed)
                 );
                 let level = listed.level.unwrap_or(FROM_IP.level);
                 ctx.raise(Finding { level, ..ctx.finding(&FROM_IP, (), text) });
             }
             let ping = matches!(ends.proto, proto::ICMP | proto::ICMPV6);
-            if let Some(listed) = self.list.address(ends.resp_addr).filter(|_| !ping) {
-                let text = format!(
-                    "{} contacted the known bad address {}: {}",
-                    ctx.profile.addr,
-                    ctx.site.show(ends.resp_addr),
-                    said(listed)
-                );
-                both_ends(
-                    &TO_IP,
-                    ends.resp_addr,
-                    TO_IP.level,
-                    listed.level.unwrap_or(ThreatLevel::Medium),
-                    1.0,
-                    &text,
-                    ctx,
-                );
+            if !ping {
+                self.contact(ends.resp_addr, ctx);
             }
         } else if !ctx.site.home_networks().is_empty()
             && !ctx.site.home_networks().iter().any(|network| network.contains(ends.orig_addr))
-            && let Some(listed) = self.list.address(ends.orig_addr)
+            && let Some((listed, range)) = self.address(ends.orig_addr, ctx)
         {
             // The client has no profile of its own, so only its victim can tell.
             let text = format!(
-                "{} was contacted by the known bad address {}: {}",
+                "{} was contacted by the known bad address {}{range}: {}",
                 ctx.profile.addr,
                 ctx.site.show(ends.orig_addr),
-                said(listed)
+                said(&listed)
             );
             let level = listed.level.unwrap_or(FROM_IP.level);
             if let Some(finding) = ctx.finding_on_peer(&FROM_IP, ctx.profile.addr, text) {
@@ -253,10 +275,84 @@ impl Threats {
         }
     }
 
+    /// A flow to an address.
+    fn contact(&self, to: IpAddr, ctx: &mut Context<'_>) {
+        if let Some((listed, range)) = self.address(to, ctx) {
+            let text = format!(
+                "{} contacted the known bad address {}{range}: {}",
+                ctx.profile.addr,
+                ctx.site.show(to),
+                said(&listed)
+            );
+            let there = listed.level.unwrap_or(ThreatLevel::Medium);
+            both_ends(&TO_IP, to, TO_IP.level, there, 1.0, &text, ctx);
+        } else if let Some(asn) = ctx.site.place(to).asn
+            && let Some(listed) = self.exact(&Indicator::Asn(asn), ctx)
+        {
+            let text = format!(
+                "{} contacted {}, which belongs to the known bad network AS{asn}: {}",
+                ctx.profile.addr,
+                ctx.site.show(to),
+                said(&listed)
+            );
+            let level = listed.level.unwrap_or(ASN.level);
+            both_ends(&ASN, to, level, level, 0.8, &text, ctx);
+        }
+        let lists = self.lists.load();
+        if lists.tor.index().is_some_and(|tor| tor.address(to).is_some()) {
+            let text =
+                format!("{} contacted {}, an exit of the Tor network", ctx.profile.addr, ctx.site.show(to));
+            both_ends(&TOR, to, TOR.level, TOR.level, 1.0, &text, ctx);
+        }
+    }
+
+    /// TLS to a server that answers DNS questions.
+    fn doh(&self, server_name: &str, server: IpAddr, ctx: &mut Context<'_>) {
+        let lists = self.lists.load();
+        let Some(doh) = lists.doh.index() else { return };
+        let name = server_name.trim_end_matches('.').to_ascii_lowercase();
+        let by_address = |doh: &Index| ctx.subject.port == Some(443) && doh.address(server).is_some();
+        if doh.exact(&Indicator::Domain(name.into())).is_some() || by_address(doh) {
+            let text = format!(
+                "{} asks {} for names by DNS over HTTPS: what it asks for cannot be seen here",
+                ctx.profile.addr,
+                ctx.site.show(server)
+            );
+            ctx.raise(Finding { confidence: 0.9, ..ctx.finding(&DOH, server, text) });
+        }
+    }
+
+    fn http(&self, http: &Http<Text>, server: IpAddr, ctx: &mut Context<'_>) {
+        let uri: &str = &http.uri;
+        // A proxy is asked for a whole URL.
+        let asked = uri.strip_prefix("http://").and_then(|rest| rest.split_once('/'));
+        let (host, path) = asked.unwrap_or((&http.host, uri.strip_prefix('/').unwrap_or(uri)));
+        let (host, port) = match host.rsplit_once(':').map(|(host, port)| (host, port.parse().ok())) {
+            Some((host, Some(port))) if asked.is_some() => (host, Some(port)),
+            _ => (host, ctx.subject.port.filter(|_| asked.is_none())),
+        };
+        let key = Indicator::Url(url_key(host, port, path));
+        let Some(listed) = self.exact(&key, ctx) else { return };
+        let shown: String = uri.chars().filter(|c| !c.is_control()).take(100).collect();
+        let text = format!(
+            "{} asked {} for the known bad address http://{}{shown}: {}",
+            ctx.profile.addr,
+            ctx.site.show(server),
+            if asked.is_some() { "" } else { host },
+            said(&listed)
+        );
+        let text = text.replace("http://http://", "http://");
+        let level = listed.level.unwrap_or(URL.level);
+        let key = Key::from((server, shown.as_str()));
+        ctx.raise(Finding { level, confidence: 0.7, ..ctx.finding(&URL, key.clone(), text.clone()) });
+        on(&URL, server, key, level, 0.7, text, ctx);
+    }
+
     /// Questions, server names and hosts: `how` says which.
     fn name(&self, name: &str, how: &str, address: Option<IpAddr>, ctx: &mut Context<'_>) {
-        let Some((name, listed, entry, confidence)) = self.domain(name) else { return };
-        let text = format!("{} {how} {name}, {}: {}", ctx.profile.addr, place(&name, entry), said(listed));
+        let Some((name, listed, entry, confidence)) = self.domain(name, ctx) else { return };
+        let entry = entry.as_str();
+        let text = format!("{} {how} {name}, {}: {}", ctx.profile.addr, place(&name, entry), said(&listed));
         let level = listed.level.unwrap_or(DOMAIN.level);
         let victim = Some(name.clone());
         ctx.raise(Finding { level, confidence, victim, ..ctx.finding(&DOMAIN, entry, text.clone()) });
@@ -266,14 +362,16 @@ impl Threats {
     }
 
     /// The entry that a name is or lies below, and how sure that is.
-    fn domain(&self, name: &str) -> Option<(String, &Listed, &str, f64)> {
+    fn domain(&self, name: &str, ctx: &Context<'_>) -> Option<(String, Listed, String, f64)> {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         let top = name.rsplit('.').next().unwrap_or_default();
         if matches!(top, "arpa" | "local") {
             return None;
         }
-        let (listed, entry) = self.list.domain(&name)?;
+        let lists = self.lists.load();
+        let (listed, entry) = lists.domain(&name, now_s(ctx))?;
         let confidence = if entry == name { 1.0 } else { BELOW };
+        let entry = entry.to_owned();
         Some((name, listed, entry, confidence))
     }
 
@@ -284,25 +382,25 @@ impl Threats {
             .filter_map(|a| if let AnswerData::Addr(addr) = a.data { Some(addr) } else { None })
             .collect();
         self.name(&dns.query, "asked for", addresses.first().copied(), ctx);
-        if let Some((name, listed, entry, confidence)) = self.domain(&dns.query) {
+        if let Some((name, listed, entry, confidence)) = self.domain(&dns.query, ctx) {
             let level = listed.level.unwrap_or(ANSWER_OF_QUERY.level);
             for address in addresses.iter().copied().filter(|a| addr::is_public(*a)) {
                 let text = format!(
                     "{} was given the address {address} for {name}, {}: {}",
                     ctx.profile.addr,
-                    place(&name, entry),
-                    said(listed)
+                    place(&name, &entry),
+                    said(&listed)
                 );
                 both_ends(&ANSWER_OF_QUERY, address, level, level, confidence, &text, ctx);
             }
         }
         for address in addresses {
-            if let Some(listed) = self.list.address(address) {
+            if let Some((listed, range)) = self.address(address, ctx) {
                 let text = format!(
-                    "{} was given the known bad address {address} for {}: {}",
+                    "{} was given the known bad address {address}{range} for {}: {}",
                     ctx.profile.addr,
                     dns.query,
-                    said(listed)
+                    said(&listed)
                 );
                 let level = listed.level.unwrap_or(ThreatLevel::Medium);
                 both_ends(&DNS_ANSWER, address, level, level, 1.0, &text, ctx);
@@ -310,42 +408,48 @@ impl Threats {
         }
         for answer in &dns.answers {
             let AnswerData::Name(name) = &answer.data else { continue };
-            if let Some((name, listed, entry, confidence)) = self.domain(name) {
+            if let Some((name, listed, entry, confidence)) = self.domain(name, ctx) {
                 let text = format!(
                     "{} was given the name {name} for {}, {}: {}",
                     ctx.profile.addr,
                     dns.query,
-                    place(&name, entry),
-                    said(listed)
+                    place(&name, &entry),
+                    said(&listed)
                 );
                 let level = listed.level.unwrap_or(ThreatLevel::High);
                 let victim = Some(name.clone());
-                ctx.raise(Finding { level, confidence, victim, ..ctx.finding(&DNS_ANSWER, entry, text) });
+                let key = entry.as_str();
+                ctx.raise(Finding { level, confidence, victim, ..ctx.finding(&DNS_ANSWER, key, text) });
             }
         }
     }
 
     fn tls(&self, tls: &Tls<Text>, server: IpAddr, ctx: &mut Context<'_>) {
         self.name(&tls.server_name, "opened an encrypted connection to", Some(server), ctx);
+        self.doh(&tls.server_name, server, ctx);
         let hex = |hash: &[u8; 16]| format!("{:032x}", u128::from_be_bytes(*hash));
-        if let Some((hash, listed)) = tls.ja3.as_ref().and_then(|hash| Some((hash, self.list.ja3(hash)?))) {
+        if let Some((hash, listed)) =
+            tls.ja3.as_ref().and_then(|hash| Some((hash, self.exact(&Indicator::Ja3(*hash), ctx)?)))
+        {
             let hash = hex(hash);
             let text = format!(
                 "{} opened an encrypted connection to {} with a program known to be bad (JA3 {hash}): {}",
                 ctx.profile.addr,
                 ctx.site.show(server),
-                said(listed)
+                said(&listed)
             );
             let level = listed.level.unwrap_or(JA3.level);
             ctx.raise(Finding { level, ..ctx.finding(&JA3, (server, hash.as_str()), text) });
         }
-        if let Some((hash, listed)) = tls.ja3s.as_ref().and_then(|hash| Some((hash, self.list.ja3(hash)?))) {
+        if let Some((hash, listed)) =
+            tls.ja3s.as_ref().and_then(|hash| Some((hash, self.exact(&Indicator::Ja3(*hash), ctx)?)))
+        {
             let hash = hex(hash);
             let text = format!(
                 "{} opened an encrypted connection to {}, whose program is known to be bad (JA3S {hash}): {}",
                 ctx.profile.addr,
                 ctx.site.show(server),
-                said(listed)
+                said(&listed)
             );
             both_ends(
                 &JA3S,
@@ -357,13 +461,15 @@ impl Threats {
                 ctx,
             );
         }
-        if let Some(listed) = self.list.ja4(&tls.ja4) {
+        if let Some(listed) =
+            self.exact(&Indicator::Ja4((&*tls.ja4).into()), ctx).filter(|_| !tls.ja4.is_empty())
+        {
             let text = format!(
                 "{} opened an encrypted connection to {} with a program known to be bad (JA4 {}): {}",
                 ctx.profile.addr,
                 ctx.site.show(server),
                 tls.ja4,
-                said(listed)
+                said(&listed)
             );
             let level = listed.level.unwrap_or(JA4.level);
             ctx.raise(Finding { level, ..ctx.finding(&JA4, (server, &*tls.ja4), text) });
@@ -372,7 +478,7 @@ impl Threats {
         let found = tls.certs.iter().find_map(|cert| {
             let sha1 = Some(&cert.sha1).filter(|hash| **hash != [0; 20]);
             let sha256 = Some(&cert.sha256).filter(|hash| **hash != [0; 32]);
-            Some((cert, self.list.content(sha1, sha256)?))
+            Some((cert, self.content(sha1, sha256, ctx)?))
         });
         if let Some((cert, listed)) = found {
             let text = format!(
@@ -380,7 +486,7 @@ impl Threats {
                 ctx.profile.addr,
                 ctx.site.show(server),
                 cert.subject,
-                said(listed)
+                said(&listed)
             );
             let there = listed.level.unwrap_or(ThreatLevel::High);
             both_ends(&CERT, server, CERT.level, there, 1.0, &text, ctx);
@@ -388,7 +494,9 @@ impl Threats {
     }
 
     fn file(&self, file: &File, ctx: &mut Context<'_>) {
-        let Some(listed) = self.list.content(file.sha1.as_ref(), file.sha256.as_ref()) else { return };
+        let md5 = file.md5.and_then(|hash| self.exact(&Indicator::Md5(hash), ctx));
+        let found = self.content(file.sha1.as_ref(), file.sha256.as_ref(), ctx).or(md5);
+        let Some(listed) = found else { return };
         let Some(sender) = file.sender.filter(|sender| *sender != ctx.profile.addr) else { return };
         let text = format!(
             "{} got a file known to be bad from {} ({} bytes{}{}): {}",
@@ -397,7 +505,7 @@ impl Threats {
             file.bytes,
             if file.name.is_empty() { "" } else { ", " },
             file.name,
-            said(listed)
+            said(&listed)
         );
         let level = listed.level.unwrap_or(FILE.level);
         both_ends(&FILE, sender, level, level, 1.0, &text, ctx);
@@ -421,7 +529,10 @@ impl Module for Threats {
         match &app.body {
             App::Dns(dns) => self.dns(dns, ctx),
             App::Tls(tls) => self.tls(tls, server, ctx),
-            App::Http(http) => self.name(&http.host, "sent a request to", Some(server), ctx),
+            App::Http(http) => {
+                self.name(&http.host, "sent a request to", Some(server), ctx);
+                self.http(http, server, ctx);
+            }
             _ => {}
         }
     }
@@ -435,7 +546,29 @@ impl Module for Threats {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.notes.clone()
+        self.lists.load().local.as_ref().map(|local| local.notes.clone()).unwrap_or_default()
+    }
+
+    fn reload(&self, say: &mut dyn FnMut(&str)) {
+        let now = state(self.local.as_deref(), self.data_folder.as_deref());
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if *read == now {
+            return;
+        }
+        *read = now;
+        let before = self.lists.load();
+        match Lists::open(self.local.as_deref(), self.data_folder.as_deref()) {
+            Ok(now) => {
+                now.local.iter().flat_map(|local| &local.notes).for_each(|note| say(note));
+                say(&format!(
+                    "threat intelligence: {} indicators are in force now, {} before",
+                    now.len(),
+                    before.len()
+                ));
+                self.lists.store(now.into());
+            }
+            Err(why) => say(&format!("{why}; the lists read before stay in use")),
+        }
     }
 }
 
@@ -479,11 +612,19 @@ fn place(name: &str, entry: &str) -> String {
     }
 }
 
+/// Lists that are named in a sentence; the rest is counted.
+const NAMED: usize = 5;
+
 /// What the lists say of it.
 fn said(listed: &Listed) -> String {
-    match &*listed.description {
-        "" => format!("list {}", listed.source),
-        text => format!("{text} (list {})", listed.source),
+    let named: Vec<&str> = listed.sources.iter().take(NAMED).map(String::as_str).collect();
+    let more = listed.sources.len() - named.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let lists = if listed.sources.len() == 1 { "list" } else { "lists" };
+    let lists = format!("{lists} {}{more}", named.join(", "));
+    match listed.description.as_str() {
+        "" => lists,
+        text => format!("{text} ({lists})"),
     }
 }
 

@@ -1,7 +1,5 @@
 //! Lists in Slips' formats, look-ups, and evidence.
 
-use std::path::PathBuf;
-
 use slips_agent::app::record::Tls;
 use slips_agent::record::{FlowKind, FlowRecord};
 
@@ -22,11 +20,17 @@ bncv00.no-ip.info, critical, Variant.Zusy
 AS39770, high, hosting
 ";
 
+/// The module with these own files.
 fn with(files: &[(&str, &str)]) -> Threats {
-    let mut threats = Threats { list: List::default(), notes: Vec::new() };
+    static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("slips-threats-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
     for (name, text) in files {
-        threats.take(name, Path::new(name), text);
+        std::fs::write(dir.join(name), text).unwrap();
     }
+    let threats = Threats::new(Some(dir.clone()), None).unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
     threats
 }
 
@@ -37,84 +41,6 @@ fn found(files: &[(&str, &str)], records: Vec<Record>) -> Outcome {
 
 fn contact(to: &str) -> Vec<Record> {
     vec![rec(flow(0.0, "10.0.0.5", to, 443))]
-}
-
-/// Slips loses the first entry of every file; here it is found.
-#[test]
-fn the_first_line_counts_and_so_does_every_other() {
-    let threats = with(&[("own.csv", OWN)]);
-    assert_eq!(threats.list.counts(), [4, 1, 0, 1]);
-    assert!(threats.notes.is_empty());
-    let level = |a: &str| threats.list.address(ip(a)).and_then(|l| l.level);
-    assert_eq!(level("23.253.126.58"), Some(ThreatLevel::High));
-    assert_eq!(level("23.253.126.59"), None);
-    assert_eq!(level("198.51.100.127"), Some(ThreatLevel::Medium));
-    assert_eq!(level("198.51.100.128"), Some(ThreatLevel::Low), "the narrowest range counts");
-    assert_eq!(level("2001:db8:bad:1::1"), Some(ThreatLevel::High));
-    assert_eq!(level("2001:db8:bae::1"), None);
-    let domain = |name: &str| threats.list.domain(name).map(|(_, entry)| entry.to_owned());
-    assert_eq!(domain("bncv00.no-ip.info").as_deref(), Some("bncv00.no-ip.info"));
-    assert_eq!(domain("www.bncv00.no-ip.info").as_deref(), Some("bncv00.no-ip.info"));
-    assert_eq!((domain("no-ip.info"), domain("xbncv00.no-ip.info")), (None, None));
-}
-
-#[test]
-fn formats_in_the_wild() {
-    for (name, text, counts, description) in [
-        (
-            "old.csv",
-            "#\"type\",\"indicator\",\"rating\",\"description\"\n\"1\",\"203.0.113.9\",\"high\",\"bad, very\"\n",
-            [1, 0, 0, 0],
-            "bad, very",
-        ),
-        ("plain.txt", "# comment\n203.0.113.9\r\n\n", [1, 0, 0, 0], ""),
-        ("tabs.txt", "first\t203.0.113.9\tmalware x\n", [1, 0, 0, 0], "malware x"),
-        ("semi.txt", "203.0.113.9;botnet\n", [1, 0, 0, 0], "botnet"),
-        (
-            "feodo.csv",
-            "# x\n\"first_seen_utc\",\"dst_ip\",\"dst_port\",\"c2_status\",\"last_online\",\"malware\"\n\"2022-06-04 21:24:53\",\"203.0.113.9\",\"443\",\"offline\",\"2024-04-03\",\"Pikabot\"\n",
-            [1, 0, 0, 0],
-            "Pikabot",
-        ),
-        ("bom.csv", "\u{feff}203[.]0[.]113[.]9,low\n", [1, 0, 0, 0], ""),
-    ] {
-        let threats = with(&[(name, text)]);
-        assert_eq!(threats.list.counts(), counts, "{name}");
-        assert!(threats.notes.is_empty(), "{name}: {:?}", threats.notes);
-        let listed = threats.list.address(ip("203.0.113.9")).unwrap();
-        assert_eq!((&*listed.description, &*listed.source), (description, name));
-    }
-    let ja3 = "\"e7d705a3286e19ea42f587b344ee6865\",\"medium\",\"Standard tor client\"\n\"6734f37431670b3ab4292b8f60f29984\", \"high\", \"Trickbot Malware\"";
-    assert_eq!(with(&[("own_malicious_JA3.csv", ja3)]).list.counts(), [0, 0, 2, 0]);
-    let md5 = with(&[("hashes.csv", ja3)]);
-    assert_eq!(md5.list.counts(), [0, 0, 0, 0], "a hash alone does not say what it is of");
-}
-
-#[test]
-fn lines_that_are_none_are_named_once_with_their_place() {
-    let threats = with(&[(
-        "own.csv",
-        "203.0.113.9,high,x\nnot an address,high,y\n300.1.1.1,high,z\n0.0.0.0/0,low,all\n",
-    )]);
-    assert_eq!(threats.list.counts(), [1, 0, 0, 0]);
-    assert_eq!(
-        threats.notes,
-        [
-            "own.csv:2: `not an address` is no address, range, domain, AS number, JA3, JA4 or SHA hash, left out (3 lines like this)"
-        ]
-    );
-}
-
-#[test]
-fn several_lists_are_one_entry_with_the_highest_level() {
-    let threats = with(&[
-        ("a.csv", "203.0.113.9,low,one"),
-        ("b.csv", "203.0.113.9,critical,two"),
-        ("c.csv", "203.0.113.9"),
-    ]);
-    let listed = threats.list.address(ip("203.0.113.9")).unwrap();
-    assert_eq!(listed.level, Some(ThreatLevel::Critical));
-    assert_eq!((&*listed.description, &*listed.source), ("one; two", "a.csv, b.csv, c.csv"));
 }
 
 #[test]
@@ -257,8 +183,7 @@ fn certificates_files_and_ja4() {
         *byte = u8::from_str_radix(&"19e664f09401bf648b6ea57719e34ad795f3b6cb"[at..at + 2], 16).unwrap();
     }
     let lists = [("sslbl.csv", LIST), ("ja4.csv", "t13d1516h2_8daaf6152771_b186095e22b6,high,a tool\n")];
-    assert_eq!(with(&lists).list.counts(), [0, 0, 2, 0]);
-    assert!(with(&lists).notes.is_empty());
+    assert!(with(&lists).notes().is_empty());
     let connection = flow(0.0, "10.0.0.5", "9.9.9.9", 443);
     let shows = |sha1: [u8; 20], ja4: &str| {
         let App::Tls(mut tls) = tls("", None, None) else { unreachable!() };
@@ -298,29 +223,149 @@ fn certificates_files_and_ja4() {
     assert_eq!((file(sha1), file([1; 20])), (2, 0));
 }
 
-/// The list of abuse.ch as it is published, where it is at hand.
-#[test]
-fn the_certificate_list_of_abuse_ch() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/ti/sslblacklist.csv");
-    let Ok(text) = std::fs::read_to_string(path) else { return };
-    let threats = with(&[("sslblacklist.csv", &text)]);
-    assert!(threats.notes.is_empty(), "{:?}", threats.notes);
-    let [0, 0, hashes, 0] = threats.list.counts() else { panic!("{:?}", threats.list.counts()) };
-    assert!(hashes > 900, "{hashes}");
+fn http(host: &str, uri: &str) -> App<Text> {
+    App::Http(Http {
+        depth: 1,
+        method: "GET".into(),
+        host: host.into(),
+        uri: uri.into(),
+        referrer: "".into(),
+        user_agent: "".into(),
+        version: "1.1".into(),
+        username: "".into(),
+        request_body_len: 0,
+        response_body_len: 0,
+        status_code: 200,
+        status_msg: "".into(),
+        resp_mime: "".into(),
+    })
 }
 
-/// The files of Slips itself, where they are at hand.
 #[test]
-fn the_files_of_slips() {
-    let folder =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/slips/config/local_ti_files");
-    if !folder.is_dir() {
-        return;
+fn a_listed_url_and_another_one_of_the_same_host() {
+    let lists = [("urls.txt", "hxxp://files[.]example/a%20b.exe\nhttp://9.9.9.9:8080/x\n")];
+    let connection = flow(0.0, "10.0.0.5", "9.9.9.9", 80);
+    let outcome = found(&lists, vec![says(&connection, http("files.example", "/a b.exe"))]);
+    assert_eq!(
+        names(&outcome),
+        [(URL.name, "10.0.0.5".to_owned(), 0.7), (URL.name, "9.9.9.9".to_owned(), 0.7)]
+    );
+    assert!(
+        outcome.evidence[0].description.contains("http://files.example/a b.exe: list urls.txt"),
+        "{outcome:?}"
+    );
+    assert!(found(&lists, vec![says(&connection, http("files.example", "/other"))]).evidence.is_empty());
+    let elsewhere = flow(0.0, "10.0.0.5", "9.9.9.9", 8080);
+    assert_eq!(found(&lists, vec![says(&elsewhere, http("9.9.9.9", "/x"))]).of(URL.name).len(), 2);
+    assert!(
+        found(&lists, vec![says(&connection, http("9.9.9.9", "/x"))]).evidence.is_empty(),
+        "another port"
+    );
+    // Through a proxy.
+    assert_eq!(
+        found(&lists, vec![says(&connection, http("proxy", "http://9.9.9.9:8080/x"))]).of(URL.name).len(),
+        2
+    );
+}
+
+/// A range by its narrowest entry, an own file and a feed that say the same, and what has expired.
+#[test]
+fn own_files_and_feeds_are_one() {
+    use crate::feeds::Builder;
+    use crate::feeds::lists::{self, BAD, compiled};
+    let dir = std::env::temp_dir().join(format!("slips-threats-feeds-{}", std::process::id()));
+    std::fs::create_dir_all(dir.join("own")).unwrap();
+    std::fs::create_dir_all(dir.join("indicators")).unwrap();
+    std::fs::write(dir.join("own/own.csv"), "23.253.126.58,low,own words\n").unwrap();
+    let said = |source: &str, level, expires_s| Listed {
+        level: Some(level),
+        description: "of the feed".to_owned(),
+        sources: vec![source.to_owned()],
+        expires_s,
+        ..Listed::default()
+    };
+    let network = |text: &str| Indicator::Network(text.parse().unwrap());
+    let start = crate::modules::bench::START_S;
+    let mut bad = Builder::default();
+    for name in ["Feed A", "Feed B"] {
+        bad.add(&network("23.253.126.58/32"), &said(name, ThreatLevel::High, None));
     }
-    let mut threats = Threats { list: List::default(), notes: Vec::new() };
-    threats.load(&folder).unwrap();
-    assert_eq!(threats.list.counts(), [2, 8, 2, 4]);
-    assert_eq!(threats.notes.len(), 2, "{:?}", threats.notes);
+    bad.add(&network("8.8.0.0/16"), &said("Feed A", ThreatLevel::Medium, Some(start + 3600)));
+    bad.add(&network("8.9.0.0/16"), &said("Feed A", ThreatLevel::Medium, Some(start)));
+    std::fs::write(compiled(&dir, BAD), bad.finish(1)).unwrap();
+    let mut tor = Builder::default();
+    tor.add(&network("9.9.9.9/32"), &said("Exits", ThreatLevel::Info, None));
+    std::fs::write(compiled(&dir, lists::TOR), tor.finish(1)).unwrap();
+    let mut doh = Builder::default();
+    doh.add(&Indicator::Domain("dns.example".into()), &said("DoH", ThreatLevel::Info, None));
+    std::fs::write(compiled(&dir, lists::DOH), doh.finish(1)).unwrap();
+    let run = |records| {
+        let module = Threats::new(Some(dir.join("own")), Some(dir.clone())).unwrap();
+        let modules = Modules::of(vec![(&ABOUT, Box::new(module))]);
+        run_with(modules, &Config { shards: 1, ..Config::default() }, records)
+    };
+    let outcome = run(contact("23.253.126.58"));
+    assert_eq!(
+        outcome.evidence[0].description,
+        "10.0.0.5 contacted the known bad address 23.253.126.58: own words; of the feed (lists own.csv, Feed A, Feed B)"
+    );
+    assert_eq!((outcome.evidence.len(), outcome.evidence[1].threat_level), (2, ThreatLevel::High));
+    let outcome = run(contact("8.8.4.4"));
+    assert!(outcome.evidence[0].description.contains("8.8.4.4 in the range 8.8.0.0/16: of the feed"));
+    assert!(run(contact("8.9.4.4")).evidence.is_empty(), "expired at the time of the traffic");
+    let outcome = run(contact("9.9.9.9"));
+    assert_eq!(
+        names(&outcome),
+        [(TOR.name, "10.0.0.5".to_owned(), 1.0), (TOR.name, "9.9.9.9".to_owned(), 1.0)]
+    );
+    let connection = flow(0.0, "10.0.0.5", "1.2.3.4", 443);
+    let outcome = run(vec![says(&connection, tls("dns.example", None, None))]);
+    assert_eq!((outcome.only().kind, outcome.only().confidence), (DOH.name, 0.9));
+    assert!(run(vec![says(&connection, tls("www.dns.example", None, None))]).evidence.is_empty());
+    // A feed that was replaced is used; one that is damaged is not, and that is said once.
+    let module = Threats::new(Some(dir.join("own")), Some(dir.clone())).unwrap();
+    let said_now = |module: &Threats| {
+        let mut said = Vec::new();
+        Module::reload(module, &mut |text| said.push(text.to_owned()));
+        said
+    };
+    assert!(said_now(&module).is_empty());
+    let replace = |bytes: Vec<u8>| {
+        std::fs::write(dir.join("new"), bytes).unwrap();
+        std::fs::rename(dir.join("new"), compiled(&dir, BAD)).unwrap();
+    };
+    replace(Builder::default().finish(2));
+    assert_eq!(said_now(&module), ["threat intelligence: 1 indicators are in force now, 4 before"]);
+    replace(b"nonsense".to_vec());
+    let told = said_now(&module);
+    assert!(told.len() == 1 && told[0].ends_with("the lists read before stay in use"), "{told:?}");
+    assert!(said_now(&module).is_empty());
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+/// An autonomous system that is listed, where a database knows the address.
+#[test]
+fn a_listed_network_by_its_number() {
+    use crate::info::geo::tests::{folder, mmdb};
+    let database = mmdb::database("ASN", &[("8.8.0.0/16", mmdb::network(39770, "Bad Hosting"))]);
+    let dir = folder("threats-asn", &[("asn", &database)]);
+    let config =
+        Config { shards: 1, geo: crate::info::Geo::open(&[dir.join("asn")]).unwrap(), ..Config::default() };
+    let run = |to| {
+        let modules = Modules::of(vec![(&ABOUT, Box::new(with(&[("own.csv", OWN)])))]);
+        run_with(modules, &config, contact(to))
+    };
+    let outcome = run("8.8.4.4");
+    assert_eq!(
+        names(&outcome),
+        [(ASN.name, "10.0.0.5".to_owned(), 0.8), (ASN.name, "8.8.4.4".to_owned(), 0.8)]
+    );
+    assert_eq!(
+        outcome.evidence[0].description,
+        "10.0.0.5 contacted 8.8.4.4 (Bad Hosting), which belongs to the known bad network AS39770: hosting (list own.csv)"
+    );
+    assert!(run("9.8.4.4").evidence.is_empty());
+    std::fs::remove_dir_all(&dir).unwrap();
 }
 
 #[test]
