@@ -5,6 +5,7 @@
 use slips_agent::cli::nearest;
 
 use super::{Config, Direction, Network};
+use crate::evidence::ThreatLevel;
 
 /// One key.
 pub struct Key {
@@ -109,6 +110,56 @@ pub const KEYS: &[Key] = &[
             Ok(None)
         },
         show: |c| said(c.create_log_files),
+    },
+    Key {
+        section: "parameters",
+        name: "log_level",
+        help: "Least level of evidence that alerts.log tells: info, low, medium, high, critical; evidence.jsonl has all.",
+        set: |c, text| {
+            let word = text.to_ascii_lowercase();
+            let found = ThreatLevel::ALL.into_iter().find(|level| level.name() == word);
+            c.log_level = found.ok_or("info, low, medium, high or critical")?;
+            Ok(None)
+        },
+        show: |c| c.log_level.name().to_owned(),
+    },
+    Key {
+        section: "parameters",
+        name: "rotation_size",
+        help: "MiB from which a file of the output folder is put aside (name.1, name.2 …); 0: never.",
+        set: |c, text| {
+            let (size, note) = number(text, 0, 1 << 20, "MiB")?;
+            c.rotation.bytes = if size == 0 { u64::MAX } else { size << 20 };
+            Ok(note)
+        },
+        show: |c| {
+            if c.rotation.bytes == u64::MAX { "0".to_owned() } else { (c.rotation.bytes >> 20).to_string() }
+        },
+    },
+    Key {
+        section: "parameters",
+        name: "rotation_period",
+        help: "Days of traffic after which the files are put aside whatever their size; 0: never.",
+        set: |c, text| days(text, &mut c.rotation.period_us),
+        show: |c| shown_days(c.rotation.period_us),
+    },
+    Key {
+        section: "parameters",
+        name: "keep_rotated_files",
+        help: "Files kept of those that were put aside, of each name.",
+        set: |c, text| {
+            let (keep, note) = number(text, 0, 1000, "a number from 0 to 1000")?;
+            c.rotation.keep = u32::try_from(keep).unwrap_or(1000);
+            Ok(note)
+        },
+        show: |c| c.rotation.keep.to_string(),
+    },
+    Key {
+        section: "parameters",
+        name: "keep_windows_for",
+        help: "Days of traffic after which the files of a window are removed, and the folder of an address that has none left; 0: never.",
+        set: |c, text| days(text, &mut c.rotation.windows_us),
+        show: |c| shown_days(c.rotation.windows_us),
     },
     Key {
         section: "parameters",
@@ -327,6 +378,19 @@ pub(super) fn number(
     let value: u64 = text.parse().unwrap_or(u64::MAX);
     let used = value.clamp(least, most);
     Ok((used, (used != value).then(|| used.to_string())))
+}
+
+const DAY_US: u64 = 86_400_000_000;
+
+/// Days as µs; 0 stands for never.
+fn days(text: &str, us: &mut u64) -> Result<Option<String>, String> {
+    let (days, note) = number(text, 0, 36_500, "days")?;
+    *us = if days == 0 { u64::MAX } else { days * DAY_US };
+    Ok(note)
+}
+
+fn shown_days(us: u64) -> String {
+    if us == u64::MAX { "0".to_owned() } else { (us / DAY_US).to_string() }
 }
 
 /// Commas separate; the brackets and quotes of Slips' Python-style lists are accepted.

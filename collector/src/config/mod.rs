@@ -43,6 +43,10 @@ pub struct Config {
     pub memory_mib: u64,
     /// `[parameters] create_log_files`.
     pub create_log_files: bool,
+    /// `[parameters] rotation_size`, `rotation_period`, `keep_rotated_files`, `keep_windows_for`.
+    pub rotation: crate::output::Rotation,
+    /// `[parameters] log_level`: least level of evidence in `alerts.log`.
+    pub log_level: crate::evidence::ThreatLevel,
     /// `[parameters] pcapfilter`: empty = every packet.
     pub pcapfilter: String,
     /// `[detection] evidence_detection_threshold`, attacks per minute.
@@ -108,6 +112,12 @@ impl Default for Config {
             log_report_time_s: 5,
             memory_mib: 2048,
             create_log_files: true,
+            rotation: crate::output::Rotation {
+                bytes: 100 << 20,
+                keep: 10,
+                ..crate::output::Rotation::NEVER
+            },
+            log_level: crate::evidence::ThreatLevel::Info,
             pcapfilter: String::new(),
             evidence_threshold: 0.25,
             disabled_modules: Vec::new(),

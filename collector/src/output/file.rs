@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use super::rotate::Rotation;
 
 const FILE_MODE: u32 = 0o640;
 const FOLDER_MODE: u32 = 0o750;
@@ -46,14 +47,26 @@ fn replace_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) ->
     })
 }
 
-/// Appends whole lines; a write that fails in the middle is taken back.
-pub fn append(path: &Path, text: &str) -> Result<(), Error> {
+/// Writes the first `bytes` of a file to another.
+pub fn copy_start(from: &Path, bytes: u64, to: &Path) -> Result<(), Error> {
+    replace_with(to, |file| io::copy(&mut File::open(from)?.take(bytes), file).map(|_| ()))
+}
+
+/// As [`append`], and puts the file aside when it is long enough.
+pub fn append_rotated(path: &Path, text: &str, rotation: Rotation) -> Result<(), Error> {
+    let length = append(path, text)?;
+    if length >= rotation.bytes { rotation.put_aside(path, length, "") } else { Ok(()) }
+}
+
+/// Appends whole lines and gives the length that the file has then; a write that fails in the middle is taken back.
+pub fn append(path: &Path, text: &str) -> Result<u64, Error> {
     let attempt = || {
         let mut file = OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(path)?;
         let length = file.metadata()?.len();
         file.write_all(text.as_bytes()).inspect_err(|_| {
             let _ = file.set_len(length);
-        })
+        })?;
+        Ok(length + text.len() as u64)
     };
     attempt().map_err(|source| Error { path: path.to_owned(), source })
 }
@@ -71,11 +84,26 @@ pub struct Settling {
     pending: String,
     /// The file on disk ends with lines that are not settled.
     has_tail: bool,
+    rotation: Rotation,
 }
 
 impl Settling {
     pub fn new(path: PathBuf) -> Self {
-        Self { path, settled_bytes: 0, pending: String::new(), has_tail: false }
+        Self { path, settled_bytes: 0, pending: String::new(), has_tail: false, rotation: Rotation::NEVER }
+    }
+
+    /// Put aside when its settled part is long enough.
+    pub fn rotated(self, rotation: Rotation) -> Self {
+        Self { rotation, ..self }
+    }
+
+    /// Puts the settled part aside if it is long enough, or if `old`; what may still change stays.
+    pub fn rotate(&mut self, tail: &str, old: bool) -> Result<(), Error> {
+        if self.settled_bytes > 0 && (old || self.settled_bytes >= self.rotation.bytes) {
+            self.rotation.put_aside(&self.path, self.settled_bytes, tail)?;
+            self.settled_bytes = 0;
+        }
+        Ok(())
     }
 
     /// Adds a line that will not change any more.
@@ -96,7 +124,7 @@ impl Settling {
                 file.write_all(tail.as_bytes())
             })?;
         } else {
-            append(&self.path, &self.pending)?;
+            append(&self.path, &self.pending).map(|_| ())?;
         }
         self.settled_bytes += self.pending.len() as u64;
         self.pending.clear();
@@ -110,11 +138,28 @@ impl Settling {
 pub struct Growing {
     path: PathBuf,
     pending: String,
+    /// Bytes on disk.
+    length: u64,
+    rotation: Rotation,
 }
 
 impl Growing {
     pub const fn new(path: PathBuf) -> Self {
-        Self { path, pending: String::new() }
+        Self { path, pending: String::new(), length: 0, rotation: Rotation::NEVER }
+    }
+
+    /// Put aside when it is long enough.
+    pub fn rotated(self, rotation: Rotation) -> Self {
+        Self { rotation, ..self }
+    }
+
+    /// Puts the file aside if it is long enough, or if `old`.
+    pub fn rotate(&mut self, old: bool) -> Result<(), Error> {
+        if self.length > 0 && (old || self.length >= self.rotation.bytes) {
+            self.rotation.put_aside(&self.path, self.length, "")?;
+            self.length = 0;
+        }
+        Ok(())
     }
 
     pub fn line(&mut self, text: &str) {
@@ -124,10 +169,13 @@ impl Growing {
     /// Writes what waits; what fails waits on, up to [`Growing::MOST`].
     pub fn write(&mut self) -> Result<(), Error> {
         let result = append(&self.path, &self.pending);
+        if let Ok(length) = result {
+            self.length = length;
+        }
         if result.is_ok() || self.pending.len() > Self::MOST {
             self.pending.clear();
         }
-        result
+        result.map(|_| ())
     }
 
     /// Bytes kept while the disk refuses them.

@@ -16,6 +16,7 @@ use slips_agent::record::Mac;
 use super::file::{self, Growing, Settling};
 use super::findings::{Digest, Finding, Findings};
 use super::idmef::{Author, Message};
+use super::rotate::{self, Rotation};
 use super::summary::{self, Counts, InputTotals, Summary};
 use super::uuid::Known;
 use super::{
@@ -25,7 +26,7 @@ use crate::config::Config;
 use crate::config::export::Receiver;
 use crate::engine::site::Named;
 use crate::evidence::blocking::Decision;
-use crate::evidence::{Alert, Evidence};
+use crate::evidence::{Alert, Evidence, ThreatLevel};
 
 /// What is known about a profile.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +64,10 @@ pub struct WindowView<'a> {
 #[derive(Debug)]
 pub struct Folder {
     dir: PathBuf,
+    rotation: Rotation,
+    /// Least level of evidence that `alerts.log` tells.
+    log_level: ThreatLevel,
+    width_us: u64,
     files: bool,
     watch: Watch,
     /// Name of this machine in files that other programs read.
@@ -97,6 +102,10 @@ struct State {
     alert_count: u64,
     input: InputTotals,
     findings: Findings,
+    /// Traffic time at which files were put aside for their age.
+    rotated_us: Option<u64>,
+    /// Window in which old windows were looked for.
+    looked: Option<u64>,
     error: Option<Error>,
 }
 
@@ -122,6 +131,9 @@ impl Bundle {
     }
 }
 
+/// Windows of profiles that `Blocked.txt` names: the latest.
+const MAX_BLOCKED: usize = 65_536;
+
 /// Evidence whose line may change.
 #[derive(Debug)]
 struct Open {
@@ -140,16 +152,18 @@ impl Folder {
     /// # Errors
     /// The folder or a file in it cannot be made.
     pub fn create(dir: &Path, config: &Config) -> Result<Self, Error> {
+        let rotation = config.rotation;
+        let growing = |name: &str| Growing::new(dir.join(name)).rotated(rotation);
         let mut state = State {
-            evidence: Settling::new(dir.join("evidence.jsonl")),
+            evidence: Settling::new(dir.join("evidence.jsonl")).rotated(rotation),
             open: BTreeMap::new(),
             settled: 0,
             dirty: true,
-            log: Growing::new(dir.join("alerts.log")),
-            alerts: Growing::new(dir.join("alerts.jsonl")),
-            decisions: Growing::new(dir.join("blocking.jsonl")),
-            names: Growing::new(dir.join("names.jsonl")),
-            idmef: Growing::new(dir.join("alerts.json")),
+            log: growing("alerts.log"),
+            alerts: growing("alerts.jsonl"),
+            decisions: growing("blocking.jsonl"),
+            names: growing("names.jsonl"),
+            idmef: growing("alerts.json"),
             told: Known::default(),
             bundle: None,
             letters: config.export_letters.clone().map(Growing::new),
@@ -158,6 +172,8 @@ impl Folder {
             alert_count: 0,
             input: InputTotals::default(),
             findings: Findings::default(),
+            rotated_us: None,
+            looked: None,
             error: None,
         };
         let sensor = match config.export.sensor_name.as_str() {
@@ -185,6 +201,9 @@ impl Folder {
         }
         Ok(Self {
             dir: dir.to_owned(),
+            rotation,
+            log_level: config.log_level,
+            width_us: config.window_width_us,
             files: config.create_log_files,
             watch: config.watch.clone(),
             sensor,
@@ -211,7 +230,9 @@ impl Folder {
         self.watch.tell(News::Evidence(evidence));
         let mut state = self.lock();
         if self.files {
-            state.log.line(&(line::evidence_text(evidence) + "\n"));
+            if evidence.threat_level >= self.log_level {
+                state.log.line(&(line::evidence_text(evidence) + "\n"));
+            }
             let author = self.author();
             let before = state.told.insert(evidence.id, author.telling(evidence));
             state.idmef.line(&line::json(&Message::evidence(author, evidence, before)));
@@ -270,6 +291,11 @@ impl Folder {
         state.findings.alert(alert.profile);
         if alert.blocked {
             state.blocked.entry((alert.profile, alert.window)).or_insert(alert.id);
+            if state.blocked.len() > MAX_BLOCKED
+                && let Some(oldest) = state.blocked.iter().min_by_key(|(_, id)| **id).map(|(key, _)| *key)
+            {
+                state.blocked.remove(&oldest);
+            }
         }
         if self.files {
             state.log.line(&(line::alert_text(alert) + "\n"));
@@ -366,7 +392,7 @@ impl Folder {
 
     /// Appends finished lines (see [`super::timeline`]) to `<address>/timeline`.
     pub fn timeline(&self, profile: IpAddr, lines: &str) {
-        self.in_profile(profile, |dir| file::append(&dir.join("timeline"), lines));
+        self.in_profile(profile, |dir| file::append_rotated(&dir.join("timeline"), lines, self.rotation));
     }
 
     fn in_profile(&self, addr: IpAddr, write: impl Fn(&Path) -> Result<(), Error>) {
@@ -442,6 +468,9 @@ impl Folder {
                 }
                 results.push(file::replace(&self.dir.join("Blocked.txt"), &blocked_text(&state.blocked)));
             }
+            if results.iter().all(Result::is_ok) {
+                results.push(self.put_aside(state, counts.last_us));
+            }
             state.dirty = results.iter().any(Result::is_err);
             let text = serde_json::to_string_pretty(&summary).unwrap_or_default() + "\n";
             results.push(file::replace(&self.dir.join("summary.json"), &text));
@@ -450,6 +479,28 @@ impl Folder {
             }
         }
         state.error.take().map_or(Ok(summary), Err)
+    }
+
+    /// Puts files aside that are long or old, and removes windows of long ago. `now_us`: time of the traffic.
+    fn put_aside(&self, state: &mut State, now_us: u64) -> Result<(), Error> {
+        let since_us = *state.rotated_us.get_or_insert(now_us);
+        let old = now_us.saturating_sub(since_us) >= self.rotation.period_us;
+        if old {
+            state.rotated_us = Some(now_us);
+        }
+        let tail: String = state.open.values().map(|open| open.line.as_str()).collect();
+        state.evidence.rotate(&tail, old)?;
+        let State { log, alerts, decisions, names, idmef, .. } = state;
+        for growing in [log, alerts, decisions, names, idmef] {
+            growing.rotate(old)?;
+        }
+        // Looked at once in a window, not at each refresh: there may be many files.
+        let window = now_us / self.width_us.max(1);
+        if self.rotation.windows_us < u64::MAX && state.looked != Some(window) {
+            state.looked = Some(window);
+            rotate::forget_windows(&self.dir, now_us.saturating_sub(self.rotation.windows_us))?;
+        }
+        Ok(())
     }
 
     /// The summary as of now, also when files fail.
@@ -515,3 +566,7 @@ pub(super) fn blocked_text(blocked: &BTreeMap<(IpAddr, i64), u64>) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[path = "folder_tests.rs"]
+mod tests;

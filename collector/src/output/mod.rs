@@ -13,6 +13,7 @@ mod idmef;
 mod letters;
 mod line;
 mod recall;
+mod rotate;
 mod stix;
 mod summary;
 pub mod timeline;
@@ -32,6 +33,7 @@ pub use line::{
     proto_name, seconds, sentence,
 };
 pub use recall::{Hidden, Recall};
+pub use rotate::Rotation;
 pub use summary::{Counts, InputTotals, Losses, Summary, resident_bytes};
 pub use watch::{News, Origin, Watch};
 pub use window::window_text;
