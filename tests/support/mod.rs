@@ -6,6 +6,7 @@ pub mod mmdb;
 #[cfg(target_os = "linux")]
 pub mod netns;
 pub mod path;
+pub mod redis;
 
 use std::path::{Path, PathBuf};
 

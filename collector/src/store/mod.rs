@@ -10,6 +10,7 @@
 mod features;
 mod query;
 mod reader;
+mod redis;
 mod row;
 mod sqlite;
 mod tap;
@@ -66,10 +67,12 @@ pub trait Store: Send {
 }
 
 /// Which store.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Address {
     /// An SQLite file.
     File(PathBuf),
+    /// A Redis server, as a URL.
+    Redis(String),
 }
 
 /// What may be done with a store that is opened.
@@ -91,6 +94,9 @@ impl Address {
             return Err("a file, or redis://host[:port][/database]".to_owned());
         }
         if let Some((scheme, _)) = text.split_once("://") {
+            if matches!(scheme, "redis" | "redis+unix" | "unix") {
+                return Ok(Self::Redis(text.to_owned()));
+            }
             return Err(format!("a file, or redis://host[:port][/database]; {scheme}:// is not supported"));
         }
         Ok(Self::File(text.into()))
@@ -103,6 +109,7 @@ impl Address {
     pub fn open(&self, access: Access) -> Result<Box<dyn Store>, Error> {
         match self {
             Self::File(path) => Ok(Box::new(sqlite::Sqlite::open(path, access)?)),
+            Self::Redis(url) => Ok(Box::new(redis::Redis::open(url, access)?)),
         }
     }
 }
@@ -111,7 +118,15 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
+            // A password is not for logs.
+            Self::Redis(url) => f.write_str(&redis::shown(url)),
         }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({self})")
     }
 }
 

@@ -43,6 +43,31 @@ pub struct EvidenceFilter {
     pub text: Option<String>,
 }
 
+impl Query {
+    /// The run it is about; `None` for what belongs to no run.
+    #[must_use]
+    pub const fn run(&self) -> Option<RunId> {
+        match self {
+            Self::Runs | Self::Info(_) => None,
+            Self::Sensors(run)
+            | Self::Profile(run, _)
+            | Self::Features(run, ..)
+            | Self::EvidenceOf(run, _)
+            | Self::Names(run, _)
+            | Self::Addresses(run, _)
+            | Self::Blocks(run)
+            | Self::Losses(run)
+            | Self::Profiles { run, .. }
+            | Self::Windows { run, .. }
+            | Self::Lines { run, .. }
+            | Self::Evidence { run, .. }
+            | Self::Alerts { run, .. }
+            | Self::Commands { run, .. }
+            | Self::Samples { run, .. } => Some(*run),
+        }
+    }
+}
+
 /// A question.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Query {

@@ -4,11 +4,16 @@ use std::net::IpAddr;
 
 use super::*;
 
+#[path = "../../../tests/support/redis.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod server;
+
 /// A store for a test, and what keeps it alive.
 struct Made {
     store: Box<dyn Store>,
     address: Address,
     dir: PathBuf,
+    _server: Option<server::Server>,
 }
 
 impl Drop for Made {
@@ -21,12 +26,19 @@ fn sqlite(name: &str) -> Made {
     let dir = std::env::temp_dir().join(format!("slips-store-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let address = Address::File(dir.join("slips.db"));
-    Made { store: address.open(Access::Write).unwrap(), address, dir }
+    Made { store: address.open(Access::Write).unwrap(), address, dir, _server: None }
+}
+
+fn redis_server() -> Made {
+    let server = server::Server::start();
+    let address = Address::parse(&server.url()).unwrap();
+    Made { store: address.open(Access::Write).unwrap(), address, dir: PathBuf::new(), _server: Some(server) }
 }
 
 /// Runs a test on every store.
 fn on_each(name: &str, test: impl Fn(Made)) {
     test(sqlite(name));
+    test(redis_server());
 }
 
 fn facts(site: &str) -> Run {
@@ -518,4 +530,43 @@ fn what_is_no_store_is_refused_with_a_sentence() {
     for (text, why) in [("", "a file, or redis://"), ("mysql://x", "mysql:// is not supported")] {
         assert!(Address::parse(text).unwrap_err().contains(why));
     }
+}
+
+#[test]
+fn the_keys_in_redis_are_those_of_the_documentation() {
+    let mut made = redis_server();
+    let store = &mut *made.store;
+    let run = store.begin(&facts("home"), true).unwrap();
+    put(store, run, one_of_each());
+    let info = |subject: &str| Info {
+        subject: subject.to_owned(),
+        kind: "asn".to_owned(),
+        value: None,
+        source: "test".to_owned(),
+        learned_wall_us: 1,
+        expires_wall_us: 2,
+    };
+    put(store, run, [Row::Info(info("10.9.9.9")), Row::Info(info("bad.example"))]);
+    store.ask(&Command { run, verb: "block".to_owned(), ..Command::default() }).unwrap();
+    let Address::Redis(url) = &made.address else { panic!() };
+    let mut connection = ::redis::Client::open(url.as_str()).unwrap().get_connection().unwrap();
+    let keys: Vec<String> = ::redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
+    let places = [
+        ("home:", "{site}:"),
+        ("2001:db8::7", "{ip}"),
+        ("10.9.9.9", "{ip}"),
+        ("timewindow-2", "timewindow{n}"),
+        ("type_port_scan", "type_{type}"),
+        ("bad.example", "{name}"),
+    ];
+    let general = |key: &String| places.iter().fold(key.clone(), |key, (from, to)| key.replace(from, to));
+    let written: std::collections::BTreeSet<String> = keys.iter().map(general).collect();
+    let text = include_str!("../../../docs/redis.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let documented = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
+    assert_eq!(written, documented);
+    // A second run stands beside the first.
+    store.begin(&facts("home"), true).unwrap();
+    let second: Vec<String> = ::redis::cmd("KEYS").arg("home#2:*").query(&mut connection).unwrap();
+    assert_eq!(second, ["home#2:slips_internal_time"]);
 }

@@ -1,0 +1,196 @@
+//! The store in a Redis server: shared by sites, programs and collectors.
+//!
+//! A batch is one transaction in one pipeline. The connection is made anew when it broke or did not answer in time; a batch whose
+//! answer was not heard is sent again, which changes nothing. Only commands of Redis 6.2.
+
+mod keys;
+mod read;
+mod write;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use redis::{Client, Connection, IntoConnectionInfo as _, RedisError, RedisResult};
+
+use super::row::{Command, Row, Run, RunId};
+use super::{Access, Error, Query, Store};
+
+/// Layout of the keys: counts up when they change.
+const LAYOUT: u64 = 1;
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long an answer may take. A batch takes far less; a server that is stopped is found out by this.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// See the head of the file.
+pub struct Redis {
+    client: Client,
+    place: String,
+    connection: Option<Connection>,
+    /// What stands in front of the keys of a run.
+    prefixes: HashMap<RunId, String>,
+}
+
+impl Redis {
+    pub fn open(url: &str, access: Access) -> Result<Self, Error> {
+        let place = shown(url);
+        let bad = |what: String| Error { place: place.clone(), what, lasting: true };
+        let info = url.into_connection_info().map_err(|e| bad(format!("cannot be used: {e}")))?;
+        let client = Client::open(info).map_err(|e| bad(format!("cannot be used: {e}")))?;
+        let mut store = Self { client, place: place.clone(), connection: None, prefixes: HashMap::new() };
+        let (version, layout) = store.with("reached", |connection| {
+            let server: String = redis::cmd("INFO").arg("server").query(connection)?;
+            if access == Access::Write {
+                redis::cmd("SET").arg(keys::LAYOUT).arg(LAYOUT).arg("NX").exec(connection)?;
+            }
+            let layout: Option<u64> = redis::cmd("GET").arg(keys::LAYOUT).query(connection)?;
+            Ok((server, layout))
+        })?;
+        if let Some(old) = too_old(&version) {
+            return Err(bad(format!("is Redis {old}, 6.2 or newer is needed")));
+        }
+        match layout {
+            Some(LAYOUT) => Ok(store),
+            None => Err(bad("holds nothing of slips".to_owned())),
+            Some(other) => Err(bad(format!(
+                "has layout {other}, this program knows layout {LAYOUT}: use the version that made it"
+            ))),
+        }
+    }
+
+    /// Does something on a connection that is alive; one that failed is not used again.
+    fn with<T>(
+        &mut self,
+        doing: &str,
+        what: impl FnOnce(&mut Connection) -> RedisResult<T>,
+    ) -> Result<T, Error> {
+        let attempt = || {
+            let mut connection = match self.connection.take().filter(redis::ConnectionLike::is_open) {
+                Some(connection) => connection,
+                None => {
+                    let connection = self.client.get_connection_with_timeout(CONNECT)?;
+                    connection.set_read_timeout(Some(ANSWER))?;
+                    connection.set_write_timeout(Some(ANSWER))?;
+                    connection
+                }
+            };
+            let done = what(&mut connection)?;
+            self.connection = Some(connection);
+            Ok(done)
+        };
+        let done = attempt();
+        done.map_err(|error: RedisError| Error {
+            place: self.place.clone(),
+            what: format!("cannot be {doing}: {}", said(&error)),
+            lasting: lasting(&error),
+        })
+    }
+
+    /// What stands in front of the keys of a run.
+    fn prefix(&mut self, run: RunId) -> Result<String, Error> {
+        if let Some(prefix) = self.prefixes.get(&run) {
+            return Ok(prefix.clone());
+        }
+        let facts: Option<String> =
+            self.with("read", |c| redis::cmd("HGET").arg(keys::RUNS).arg(run).query(c))?;
+        let facts = facts.and_then(|text| serde_json::from_str::<Run>(&text).ok());
+        // A run that is gone has no keys.
+        let prefix = facts.map_or_else(|| "#:".to_owned(), |run| keys::prefix(&run.site, run.number));
+        if !prefix.starts_with('#') {
+            self.prefixes.insert(run, prefix.clone());
+        }
+        Ok(prefix)
+    }
+}
+
+impl Store for Redis {
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    fn begin(&mut self, run: &Run, keep: bool) -> Result<RunId, Error> {
+        let run = self.with("written", |c| write::begin(c, run, keep))?;
+        self.prefixes.clear();
+        self.prefixes.insert(run.id, keys::prefix(&run.site, run.number));
+        Ok(run.id)
+    }
+
+    fn write(&mut self, rows: &[(RunId, Row)]) -> Result<(), Error> {
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        for (run, row) in rows {
+            let prefix = self.prefix(*run)?;
+            write::row(&mut pipe, &prefix, row);
+        }
+        pipe.cmd("INCR").arg(keys::VERSION).ignore();
+        self.with("written", |c| pipe.exec(c))
+    }
+
+    fn read(&mut self, query: &Query) -> Result<Vec<Row>, Error> {
+        let prefix = match query.run() {
+            Some(run) => self.prefix(run)?,
+            None => String::new(),
+        };
+        self.with("read", |c| read::rows(c, &prefix, query))
+    }
+
+    fn ask(&mut self, command: &Command) -> Result<u64, Error> {
+        let prefix = self.prefix(command.run)?;
+        self.with("written", |c| {
+            let id: u64 = redis::cmd("INCR").arg(keys::LAST_COMMAND).query(c)?;
+            let mut pipe = redis::pipe();
+            pipe.atomic();
+            write::row(&mut pipe, &prefix, &Row::Command(Command { id, ..command.clone() }));
+            pipe.exec(c)?;
+            Ok(id)
+        })
+    }
+
+    fn version(&mut self) -> Result<u64, Error> {
+        self.with("read", |c| redis::cmd("GET").arg(keys::VERSION).query::<Option<u64>>(c))
+            .map(Option::unwrap_or_default)
+    }
+}
+
+/// The address without its password.
+pub fn shown(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => match rest.rsplit_once('@') {
+            Some((_, host)) => format!("{scheme}://…@{host}"),
+            None => url.to_owned(),
+        },
+        None => url.to_owned(),
+    }
+}
+
+/// What the client says, for people.
+fn said(error: &RedisError) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {} s", ANSWER.as_secs());
+    }
+    if error.is_connection_refusal() {
+        return "nothing answers there".to_owned();
+    }
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+/// Whether an error will not get better by itself. A server that loads, is full, or is being replaced does.
+fn lasting(error: &RedisError) -> bool {
+    use redis::{ErrorKind, ServerErrorKind};
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidClientConfig
+            | ErrorKind::AuthenticationFailed
+            | ErrorKind::UnexpectedReturnType
+            | ErrorKind::Server(ServerErrorKind::ResponseError)
+    ) && !matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS" | "READONLY" | "LOADING" | "BUSY"))
+}
+
+/// The version of a server that is older than 6.2.
+fn too_old(info: &str) -> Option<&str> {
+    let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"))?.trim();
+    let mut numbers = version.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
+    let pair = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    (pair < (6, 2)).then_some(version)
+}
