@@ -4,6 +4,7 @@
 //! answer. It blocks for at most [`Limits::whole`], so it belongs on a thread that may wait. It follows no redirect: a token must
 //! not travel to a host that nobody wrote down. Its errors never contain the URL, which may be a secret. TLS is always verified.
 
+use slips_agent::uplink::tls;
 use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
@@ -200,26 +201,17 @@ fn failure(error: &ureq::Error) -> Failure {
         ureq::Error::HostNotFound => "its name has no address".to_owned(),
         ureq::Error::Timeout(_) => "did not answer in time".to_owned(),
         ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-            Some(error) => trust(error),
+            Some(error) => tls::explain(error),
             None => format!("cannot be reached: {}", crate::output::reason(error)),
         },
         ureq::Error::ConnectionFailed => "cannot be reached".to_owned(),
-        ureq::Error::Rustls(error) => trust(error),
+        ureq::Error::Rustls(error) => tls::explain(error),
         ureq::Error::Tls(what) => format!("cannot be trusted: {what}"),
         ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => "does not speak HTTP".to_owned(),
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => "its URL is not understood".to_owned(),
         // The rest may quote the URL.
         _ => "the request failed".to_owned(),
     })
-}
-
-fn trust(error: &rustls::Error) -> String {
-    match error {
-        rustls::Error::InvalidCertificate(why) => {
-            format!("cannot be trusted, its certificate is not valid: {why}")
-        }
-        other => format!("does not agree on TLS: {other}"),
-    }
 }
 
 #[cfg(test)]

@@ -11,3 +11,6 @@ mod features;
 mod fleet;
 #[cfg(target_os = "linux")]
 mod live;
+#[cfg(target_os = "linux")]
+mod memory;
+mod tls;

@@ -83,6 +83,10 @@ impl Process {
         rustix::process::kill_process(pid, signal).expect("a process to signal");
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn running(&mut self) -> bool {
         self.child.try_wait().expect("its state").is_none()
     }
@@ -143,16 +147,19 @@ pub struct Mosquitto {
 
 impl Mosquitto {
     pub fn start(dir: &Path) -> Self {
-        let port = free_port();
-        let config = dir.join("mosquitto.conf");
         // The shipped configuration, on our port and without a memory over restarts.
         let text =
             std::fs::read_to_string(super::root().join("docs/mosquitto.conf")).expect("docs/mosquitto.conf");
         assert!(text.contains("listener 1883 127.0.0.1") && text.contains("persistence true"), "{text}");
-        let text = text
-            .replace("listener 1883", &format!("listener {port}"))
-            .replace("persistence true", "persistence false");
-        std::fs::write(&config, text).expect("a configuration");
+        Self::with(dir, &text.replace("persistence true", "persistence false"), "listener 1883")
+    }
+
+    /// With this configuration, in which `listener` is put on a free port.
+    pub fn with(dir: &Path, text: &str, listener: &str) -> Self {
+        let port = free_port();
+        let config = dir.join("mosquitto.conf");
+        std::fs::write(&config, text.replace(listener, &format!("listener {port}")))
+            .expect("a configuration");
         let mut broker = Self { process: None, port, config };
         broker.again();
         broker

@@ -9,6 +9,7 @@ use crate::capture::filter::Filter;
 use crate::enforce::never::Never;
 use crate::network::Network;
 use crate::uplink::broker::Broker;
+use crate::uplink::tls::Files;
 use crate::wire::topic::is_name;
 use crate::wire::{DEFAULT_REPORT, Detail, MAX_REPORT, MIN_REPORT};
 
@@ -34,6 +35,10 @@ pub(super) const FLAGS: &[&str] = &[
     "--state",
     "--timeout",
     "--insecure",
+    "--ca",
+    "--cert",
+    "--key",
+    "--login",
     "--dump",
     "--pcapfilter",
     "--check",
@@ -52,9 +57,21 @@ pub(super) struct Args {
     /// capture file (pcap or pcapng, also packed; - for standard input) to read instead; ends when the collector has stored all of it
     #[argh(option, short = 'r')]
     read: Option<PathBuf>,
-    /// where to report to: mqtt://[user:password@]host[:port]; default mqtt://localhost:1883
+    /// where to report to: mqtts://host[:port], or mqtt:// on this machine; default mqtt://localhost:1883
     #[argh(option)]
     broker: Option<String>,
+    /// with mqtts: file with the certificate of the authority by which the broker is verified
+    #[argh(option)]
+    ca: Option<PathBuf>,
+    /// with mqtts: file with our certificate
+    #[argh(option)]
+    cert: Option<PathBuf>,
+    /// with mqtts: file with its key; only its owner may read it
+    #[argh(option)]
+    key: Option<PathBuf>,
+    /// file with one line user:password for the broker; only its owner may read it
+    #[argh(option)]
+    login: Option<PathBuf>,
     /// name of the site; default home
     #[argh(option)]
     site: Option<String>,
@@ -218,7 +235,10 @@ impl Args {
             return Err(Failure::usage(text));
         }
         let url = self.broker.as_deref().unwrap_or("mqtt://localhost:1883");
-        let broker = Broker::parse(url).map_err(|what| Failure::usage(format!("--broker: {what}")))?;
+        let files = Files { ca: self.ca, cert: self.cert, key: self.key, login: self.login };
+        let broker = Broker::parse(url)
+            .and_then(|broker| broker.protect(&files))
+            .map_err(|what| Failure::usage(format!("--broker: {what}")))?;
         broker.allow(self.insecure).map_err(Failure::usage)?;
         let filter = self.pcapfilter.as_deref().unwrap_or_default();
         let filter = Filter::parse(filter).map_err(|e| Failure::usage(format!("--pcapfilter: {e}")))?;

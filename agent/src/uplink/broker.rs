@@ -6,10 +6,15 @@
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
+use rumqttc::v5::mqttbytes::{self, QoS};
 use rumqttc::v5::{ConnectionError, MqttOptions, StateError};
+use rumqttc::{TlsConfiguration, TlsError, Transport};
+use rustls::ClientConfig;
+
+use super::tls::{self, Files};
 
 use crate::wire::MAX_REPORT;
 
@@ -23,13 +28,16 @@ pub const KEEP_ALIVE_S: u64 = 30;
 /// Seconds that opening a connection may take.
 pub const CONNECT_S: u64 = 10;
 
-/// Where the broker is: `mqtt://[user[:password]@]host[:port]`.
-#[derive(Clone, PartialEq, Eq)]
+/// Where the broker is: `mqtts://host[:port]`, or without encryption `mqtt://[user[:password]@]host[:port]`.
+#[derive(Clone)]
 pub struct Broker {
     /// Name or address; IPv6 in brackets.
     host: String,
     port: u16,
     login: Option<(String, String)>,
+    /// The address says `mqtts`.
+    encrypted: bool,
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Broker {
@@ -38,9 +46,10 @@ impl Broker {
     /// # Errors
     /// What was found and what was expected. A password is not repeated.
     pub fn parse(url: &str) -> Result<Self, String> {
-        let expected = "expected mqtt://host or mqtt://host:port";
-        let rest = match url.split_once("://") {
-            Some(("mqtt", rest)) => rest,
+        let expected = "expected mqtts://host, mqtts://host:port or the same with mqtt://";
+        let (encrypted, rest) = match url.split_once("://") {
+            Some(("mqtt", rest)) => (false, rest),
+            Some(("mqtts", rest)) => (true, rest),
             Some((scheme, _)) => return Err(format!("{scheme}:// is not supported, {expected}")),
             None => return Err(format!("no address of a broker, {expected}")),
         };
@@ -59,7 +68,7 @@ impl Broker {
                 let number = port.parse().ok().filter(|n| *n > 0);
                 (host, number.ok_or_else(|| format!("{port} is no port, expected 1 to 65535"))?)
             }
-            _ => (place, 1883),
+            _ => (place, if encrypted { 8883 } else { 1883 }),
         };
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
         let good = match bare {
@@ -72,7 +81,30 @@ impl Broker {
         if !good {
             return Err(format!("{host:?} is no host name or address, {expected}"));
         }
-        Ok(Self { host: host.to_owned(), port, login })
+        if encrypted && bare.is_some() {
+            return Err(format!(
+                "{host}: TLS needs the host name that the broker's certificate is for, or an IPv4 address"
+            ));
+        }
+        Ok(Self { host: host.to_owned(), port, login, encrypted, tls: None })
+    }
+
+    /// Reads what protects the connection.
+    ///
+    /// # Errors
+    /// A file cannot be used, or it is for TLS and the address is not: one sentence.
+    pub fn protect(mut self, files: &Files) -> Result<Self, String> {
+        if self.encrypted {
+            self.tls = Some(files.config()?);
+        } else if files.protects() {
+            return Err(
+                "certificates are for mqtts://, and the broker's address begins with mqtt://".to_owned()
+            );
+        }
+        if let Some(login) = files.login()? {
+            self.login = Some(login);
+        }
+        Ok(self)
     }
 
     /// Host without brackets, and port.
@@ -93,12 +125,12 @@ impl Broker {
     /// # Errors
     /// One sentence that says so.
     pub fn allow(&self, insecure: bool) -> Result<(), String> {
-        if insecure || self.is_local() {
+        if self.encrypted || insecure || self.is_local() {
             return Ok(());
         }
         Err(format!(
             "the broker {self} is on another machine and mqtt:// is not encrypted: anyone on the way can read and change \
-             what is sent; use a broker on this machine, or --insecure if the way is protected otherwise"
+             what is sent; use mqtts://, or --insecure if the way is protected otherwise"
         ))
     }
 
@@ -115,6 +147,9 @@ impl Broker {
         options.set_receive_maximum(Some(in_flight));
         options.set_outgoing_inflight_upper_limit(in_flight);
         options.set_topic_alias_max(None);
+        if let Some(tls) = &self.tls {
+            options.set_transport(Transport::Tls(TlsConfiguration::Rustls(Arc::clone(tls))));
+        }
         if let Some((user, password)) = &self.login {
             options.set_credentials(user.clone(), password.clone());
         }
@@ -138,7 +173,12 @@ impl fmt::Debug for Broker {
 #[must_use]
 pub fn explain(error: &ConnectionError) -> String {
     match error {
-        ConnectionError::Io(error) | ConnectionError::MqttState(StateError::Io(error)) => io_error(error),
+        ConnectionError::Io(error)
+        | ConnectionError::MqttState(
+            StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error)),
+        ) => io_error(error),
+        ConnectionError::Tls(TlsError::Io(error)) => io_error(error),
+        ConnectionError::Tls(TlsError::TLS(error)) => tls::explain(error),
         ConnectionError::Timeout(_) => format!("does not answer within {CONNECT_S} s"),
         ConnectionError::ConnectionRefused(code) => match code {
             ConnectReturnCode::NotAuthorized | ConnectReturnCode::Banned => {
@@ -173,6 +213,9 @@ pub fn explain(error: &ConnectionError) -> String {
 }
 
 fn io_error(error: &io::Error) -> String {
+    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return tls::explain(error);
+    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => {
             "refuses the connection; is it running, and is the port right?".to_owned()
@@ -213,8 +256,14 @@ mod tests {
             ("broker.lan:1883".to_owned(), false, login("u", "p:@q"))
         );
         let bad = |url: &str| Broker::parse(url).unwrap_err();
-        assert_eq!(bad("localhost"), "no address of a broker, expected mqtt://host or mqtt://host:port");
-        assert_eq!(bad("http://x"), "http:// is not supported, expected mqtt://host or mqtt://host:port");
+        assert_eq!(
+            bad("localhost"),
+            "no address of a broker, expected mqtts://host, mqtts://host:port or the same with mqtt://"
+        );
+        assert_eq!(
+            bad("http://x"),
+            "http:// is not supported, expected mqtts://host, mqtts://host:port or the same with mqtt://"
+        );
         assert_eq!(bad("mqtt://x:0"), "0 is no port, expected 1 to 65535");
         assert_eq!(bad("mqtt://x:y"), "y is no port, expected 1 to 65535");
         for url in ["mqtt://", "mqtt://a b", "mqtt://[::1", "mqtt://u:secret@a/b", "mqtt://[x]"] {
@@ -229,6 +278,15 @@ mod tests {
         assert!(broker.allow(false).unwrap_err().contains("--insecure"));
         assert_eq!(broker.allow(true), Ok(()));
         assert_eq!(Broker::parse("mqtt://127.0.0.1").unwrap().allow(false), Ok(()));
+        let broker = Broker::parse("mqtts://broker.lan").unwrap();
+        assert_eq!((broker.to_string(), broker.allow(false)), ("broker.lan:8883".to_owned(), Ok(())));
+        assert!(
+            broker.protect(&Files::default()).unwrap_err().contains("--ca"),
+            "never without verification"
+        );
+        let files = Files { ca: Some("ca.pem".into()), ..Files::default() };
+        let text = Broker::parse("mqtt://127.0.0.1").unwrap().protect(&files).unwrap_err();
+        assert!(text.contains("begins with mqtt://"), "{text}");
     }
 
     #[test]

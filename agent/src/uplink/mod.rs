@@ -7,3 +7,4 @@
 pub mod broker;
 pub mod machine;
 pub mod session;
+pub mod tls;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use argh::FromArgs;
 use slips_agent::uplink::broker::Broker;
+use slips_agent::uplink::tls::Files;
 use slips_agent::wire::topic::is_name;
 use slips_agent::wire::{Detail, Order};
 
@@ -62,6 +63,10 @@ pub(super) const FLAGS: &[&str] = &[
     "test-export",
     "--broker",
     "--insecure",
+    "--ca",
+    "--cert",
+    "--key",
+    "--login",
     "--patience",
 ];
 
@@ -150,12 +155,24 @@ enum Command {
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "sensor")]
 struct Sensor {
-    /// where the sensor reports to: mqtt://[user:password@]host[:port]; default mqtt://localhost:1883
+    /// where the sensor reports to: mqtts://host[:port], or mqtt:// on this machine; default mqtt://localhost:1883
     #[argh(option)]
     broker: Option<String>,
     /// allow an unencrypted connection to a broker on another machine
     #[argh(switch)]
     insecure: bool,
+    /// with mqtts: file with the certificate of the authority by which the broker is verified
+    #[argh(option)]
+    ca: Option<PathBuf>,
+    /// with mqtts: file with our certificate
+    #[argh(option)]
+    cert: Option<PathBuf>,
+    /// with mqtts: file with its key; only its owner may read it
+    #[argh(option)]
+    key: Option<PathBuf>,
+    /// file with one line user:password for the broker; only its owner may read it
+    #[argh(option)]
+    login: Option<PathBuf>,
     /// which sensor: SITE/SENSOR
     #[argh(positional)]
     who: String,
@@ -213,7 +230,8 @@ impl Ask {
 
 impl Sensor {
     fn job(self) -> Result<Job, Failure> {
-        let broker = broker(self.broker.as_deref(), self.insecure)?;
+        let files = Files { ca: self.ca, cert: self.cert, key: self.key, login: self.login };
+        let broker = broker(self.broker.as_deref(), &files, self.insecure)?;
         let name = |name: &str| is_name(name).then(|| name.to_owned());
         let (site, sensor) = self
             .who
@@ -255,12 +273,24 @@ struct TestExport {
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "serve")]
 struct Serve {
-    /// where the sensors report to: mqtt://[user:password@]host[:port]; default mqtt://localhost:1883
+    /// where the sensors report to: mqtts://host[:port], or mqtt:// on this machine; default mqtt://localhost:1883
     #[argh(option)]
     broker: Option<String>,
     /// allow an unencrypted connection to a broker on another machine
     #[argh(switch)]
     insecure: bool,
+    /// with mqtts: file with the certificate of the authority by which the broker is verified
+    #[argh(option)]
+    ca: Option<PathBuf>,
+    /// with mqtts: file with our certificate
+    #[argh(option)]
+    cert: Option<PathBuf>,
+    /// with mqtts: file with its key; only its owner may read it
+    #[argh(option)]
+    key: Option<PathBuf>,
+    /// file with one line user:password for the broker; only its owner may read it
+    #[argh(option)]
+    login: Option<PathBuf>,
     /// tell the agents that may block whom the alerts ask to block
     #[argh(switch, short = 'p')]
     blocking: bool,
@@ -409,6 +439,7 @@ impl Args {
             return Ok((
                 serve_job(
                     serve.broker.as_deref(),
+                    &Files { ca: serve.ca, cert: serve.cert, key: serve.key, login: serve.login },
                     serve.insecure,
                     serve.patience,
                     serve.output.or(self.output),
@@ -499,21 +530,23 @@ fn inputs(
     Ok(packets.chain(live).chain(flows).chain(nfdump).collect())
 }
 
-fn broker(url: Option<&str>, insecure: bool) -> Result<Broker, Failure> {
+fn broker(url: Option<&str>, files: &Files, insecure: bool) -> Result<Broker, Failure> {
     Broker::parse(url.unwrap_or("mqtt://localhost:1883"))
+        .and_then(|broker| broker.protect(files))
         .and_then(|broker| broker.allow(insecure).map(|()| broker))
         .map_err(|e| Failure::usage(format!("--broker: {e}")))
 }
 
 fn serve_job(
     broker: Option<&str>,
+    files: &Files,
     insecure: bool,
     patience: Option<u64>,
     out: Option<PathBuf>,
     config: Config,
     block: bool,
 ) -> Result<Job, Failure> {
-    let broker = self::broker(broker, insecure)?;
+    let broker = self::broker(broker, files, insecure)?;
     let patience = std::time::Duration::from_secs(patience.unwrap_or(30));
     Ok(Job::Serve { broker, patience, out: out.unwrap_or_else(|| "sites".into()), config, block })
 }
