@@ -51,3 +51,44 @@ fn names_agents_services_and_the_other_address() {
         .collect();
     assert_eq!(of_shop, [("dns", "192.168.50.10"), ("sni", "192.168.50.10")]);
 }
+
+/// One readable line for each kind of traffic, of our own captures.
+#[test]
+fn timelines_tell_each_kind_of_traffic() {
+    for (capture, addr, parts) in [
+        (
+            "web.pcap",
+            "192.168.50.10",
+            &[
+                "DNS to 192.168.50.1 [internal] 53/udp established",
+                "asked for www.home.test, answer 10.50.0.1",
+                "HTTP to 10.50.0.1 (www.home.test) [internal] 80/tcp established",
+                "GET http://www.home.test/",
+                "TLS 1.2 with shop.home.test, certificate O=Shop,CN=shop.home.test (self-signed)",
+                "TLS 1.3 with new.home.test",
+                "missing.home.test, no such name (NXDOMAIN)",
+            ][..],
+        ),
+        ("ssh.pcap", "192.168.50.10", &["SSH to ", "22/tcp established", "log-in "]),
+        ("dhcp.pcap", "0.0.0.0", &["DHCP to 255.255.255.255 [broadcast] 67/udp", "named livingroom-tv"]),
+        ("sweep-icmp.pcap", "192.168.50.10", &["ping to 10.50.0.2 [internal] icmp"]),
+        ("arp-scan.pcap", "192.168.50.10", &["ARP: asks who has 192.168.50."]),
+        (
+            "scan-horizontal.pcap",
+            "192.168.50.10",
+            &["TELNET to 10.5", "23/tcp not established (S0), unanswered"],
+        ),
+    ] {
+        let scratch = Scratch::new(&format!("timeline-{capture}"));
+        profiles(&scratch, capture, "out");
+        let timeline = fs::read_to_string(scratch.0.join("out").join(addr).join("timeline")).unwrap();
+        for part in parts {
+            assert!(timeline.contains(part), "{capture}: {part}\n{timeline}");
+        }
+        // Date and time first, then words.
+        let shape = |line: &str| -> String {
+            line.chars().take(27).map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
+        };
+        assert!(timeline.lines().all(|line| shape(line) == "0000-00-00T00:00:00.000000Z"), "{timeline}");
+    }
+}

@@ -96,7 +96,7 @@ fn places_stand_in_timeline_profile_summary_and_story() {
         " to 147.32.83.255 [CZ] 443/tcp",
         " to 224.0.0.9 [multicast] 443/tcp",
         " to 100.64.1.1 [provider's own network (carrier-grade NAT)] 443/tcp",
-        " to 192.168.1.1 443/tcp",
+        " to 192.168.1.1 [internal] 443/tcp",
     ] {
         assert!(timeline.contains(part), "{part}\n{timeline}");
     }

@@ -5,14 +5,14 @@
 use std::sync::Arc;
 
 use slips_agent::app::record::App;
-use slips_agent::record::{AppRecord, FlowRecord};
+use slips_agent::record::{AppRecord, ArpRecord, FlowRecord, Uid};
 
 use super::round::Draft;
 use super::site::{Name, Site};
 use super::slot::{Open, Slot, Slots};
 use super::stored;
 use crate::config::Config;
-use crate::input::Text;
+use crate::input::{Note, NoteBody, Text};
 use crate::output::{Folder, LetterRow, ProfileView, timeline, window_text};
 use crate::profile::Window;
 use crate::profile::addr::Class;
@@ -23,6 +23,9 @@ use crate::store::Row;
 const MANY: usize = 32 << 10;
 /// The same of a profile that has no folder yet; further lines are left out.
 const FEW: usize = 1 << 10;
+
+/// Different ARP packets told of one profile in a window.
+const MAX_ARP: usize = 64;
 
 /// See the head of the file.
 pub struct Pages {
@@ -96,12 +99,46 @@ impl Pages {
         let peer = if ends.orig_addr == profile { ends.resp_addr } else { ends.orig_addr };
         let names: Vec<&str> = site.names(peer).iter().map(|known| &*known.name).collect();
         let place = site.place(peer);
-        let entry = timeline::Entry { profile, flow, said: &said, names: &names, place };
+        let inside = site.is_local(peer);
+        let entry = timeline::Entry { profile, flow, said: &said, names: &names, place, inside };
         let before = slot.timeline.len();
         timeline::write(&entry, self.human, &mut slot.timeline);
+        self.line(slot, window, (flow.start_us, Some(flow.uid)), before);
+    }
+
+    /// An ARP packet: told once for each thing said in a window, since machines repeat themselves every few seconds.
+    pub fn arp(&mut self, slot: &mut Slot, window: i64, arp: &ArpRecord) {
+        let said = (arp.operation, arp.sender_addr, arp.target_addr);
+        let Some(open) = slot.open(window).filter(|_| self.any()) else { return };
+        if open.arp.len() >= MAX_ARP || open.arp.contains(&said) {
+            return;
+        }
+        open.arp.push(said);
+        if !slot.files && slot.timeline.len() >= FEW {
+            return;
+        }
+        let before = slot.timeline.len();
+        timeline::write_arp(arp, self.human, &mut slot.timeline);
+        self.line(slot, window, (arp.ts_us, None), before);
+    }
+
+    /// A file that the source has looked at.
+    pub fn file(&mut self, slot: &mut Slot, window: i64, note: &Note) {
+        let NoteBody::File(file) = &note.body else { return };
+        if !self.any() || !slot.files && slot.timeline.len() >= FEW {
+            return;
+        }
+        let before = slot.timeline.len();
+        timeline::write_file(slot.profile.addr, note.ts_us, file, self.human, &mut slot.timeline);
+        self.line(slot, window, (note.ts_us, note.uid), before);
+    }
+
+    /// A line was added to the timeline at `before`: it goes where it is kept.
+    fn line(&mut self, slot: &mut Slot, window: i64, of: (u64, Option<Uid>), before: usize) {
+        let profile = slot.profile.addr;
         if self.store {
             let text = slot.timeline.split_off(before);
-            stored::line(slot, window, flow, &text, &mut self.rows);
+            stored::line(slot, window, of, &text, &mut self.rows);
             if self.folder.is_some() {
                 slot.timeline.push_str(&text);
             }

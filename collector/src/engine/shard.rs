@@ -306,6 +306,7 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(item.seat) else { return };
         slot.profile.last_seen_us = slot.profile.last_seen_us.max(arp.ts_us);
         slot.profile.mac = Some(arp.sender_mac);
+        self.pages.arp(slot, place.at.window, arp);
         let whom = Whom::All(Hook::Arp);
         self.hear(place.at, subject, whom, &mut |module, ctx| module.arp(arp, ctx));
     }
@@ -315,6 +316,9 @@ impl Shard {
         let mut subject =
             note.tuple.as_ref().map_or_else(Subject::default, |t| of_tuple(item, t, note.ts_us));
         (subject.ts_us, subject.flow, subject.late) = (note.ts_us, note.uid, place.late);
+        if let Some(slot) = self.slots.get_mut(item.seat) {
+            self.pages.file(slot, place.at.window, note);
+        }
         let whom = Whom::All(Hook::Note);
         self.hear(place.at, subject, whom, &mut |module, ctx| module.note(note, ctx));
     }
@@ -385,6 +389,7 @@ impl Shard {
             states: States::default(),
             outbox: Outbox::default(),
             dirty: false,
+            arp: Vec::new(),
             place: list.len(),
             lines: Vec::new(),
             told: 0,

@@ -1,6 +1,6 @@
 //! One profile in its shard: what is kept about it, its open windows, and what modules remember of both.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::outbox::Outbox;
 use super::speech::Speech;
@@ -65,6 +65,8 @@ pub struct Open {
     pub outbox: Outbox,
     /// Changed since it was last written.
     pub dirty: bool,
+    /// What its ARP packets have said, as far as it was told.
+    pub arp: Vec<(u16, Ipv4Addr, Ipv4Addr)>,
     /// Position in the shard's list of profiles with this window open.
     pub place: usize,
     /// Lines of its timeline that the store does not have yet, and how many it has.

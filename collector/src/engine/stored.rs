@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use slips_agent::record::FlowRecord;
+use slips_agent::record::Uid;
 
 use super::grid::Grid;
 use super::site::Site;
@@ -24,7 +24,7 @@ const MANY: usize = 64;
 const FEW: usize = 8;
 
 /// A line of a timeline, as the folder has it: the store keeps the time apart.
-pub fn line(slot: &mut Slot, window: i64, flow: &FlowRecord, text: &str, rows: &mut Vec<Row>) {
+pub fn line(slot: &mut Slot, window: i64, (ts_us, uid): (u64, Option<Uid>), text: &str, rows: &mut Vec<Row>) {
     let (addr, keeps) = (slot.profile.addr, slot.files);
     let Some(open) = slot.open(window) else { return };
     if !keeps && open.lines.len() >= FEW {
@@ -32,7 +32,8 @@ pub fn line(slot: &mut Slot, window: i64, flow: &FlowRecord, text: &str, rows: &
     }
     let text = text.trim_end();
     let text = text.split_once(' ').map_or(text, |(_, rest)| rest).to_owned();
-    open.lines.push(Line { ts_us: flow.start_us, uid: flow.uid.to_string(), text });
+    let uid = uid.map_or_else(String::new, |uid| uid.to_string());
+    open.lines.push(Line { ts_us, uid, text });
     if open.lines.len() >= MANY {
         lines(open, addr, rows);
     }

@@ -7,11 +7,13 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use slips_agent::app::record::{AnswerData, App};
-use slips_agent::record::{FlowRecord, proto};
+use slips_agent::record::{ArpRecord, FlowRecord, proto};
 
 use super::line::{clock, proto_name, seconds};
 use crate::info::Place;
+use crate::input::note::File;
 use crate::profile::addr::Class;
+use crate::profile::services;
 
 /// What one line tells.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,8 @@ pub struct Entry<'a, S> {
     pub names: &'a [&'a str],
     /// Country and network of the other end.
     pub place: Place<'a>,
+    /// The other end is in one of the site's networks.
+    pub inside: bool,
 }
 
 /// Names of the other end in one line.
@@ -43,11 +47,7 @@ fn line<S: AsRef<str>>(entry: &Entry<'_, S>, human: bool, out: &mut String) -> s
     let flow = entry.flow;
     let outgoing = flow.tuple.orig_addr == entry.profile;
     let peer = if outgoing { flow.tuple.resp_addr } else { flow.tuple.orig_addr };
-    if human {
-        out.push_str(&clock(flow.start_us));
-    } else {
-        write!(out, "{:.6}", seconds(flow.start_us))?;
-    }
+    time(flow.start_us, human, out)?;
     write!(out, " {} {} {peer}", service(flow), if outgoing { "to" } else { "from" })?;
     let mut names = entry.names.iter();
     if let Some(name) = names.next() {
@@ -57,10 +57,12 @@ fn line<S: AsRef<str>>(entry: &Entry<'_, S>, human: bool, out: &mut String) -> s
         }
         out.push_str(if names.next().is_some() { ", …)" } else { ")" });
     }
-    if !entry.place.is_empty() {
-        write!(out, " [{}]", entry.place)?;
-    } else if !matches!(Class::of(peer), Class::Public | Class::Private) {
-        write!(out, " [{}]", Class::of(peer).name())?;
+    match Class::of(peer) {
+        _ if entry.inside => out.push_str(" [internal]"),
+        Class::Public if !entry.place.is_empty() => write!(out, " [{}]", entry.place)?,
+        Class::Public => out.push_str(" [external]"),
+        Class::Private => out.push_str(" [internal]"),
+        other => write!(out, " [{}]", other.name())?,
     }
     match flow.tuple.proto {
         proto::ICMP | proto::ICMPV6 => write!(out, " {}", proto_name(flow.tuple.proto))?,
@@ -72,7 +74,16 @@ fn line<S: AsRef<str>>(entry: &Entry<'_, S>, human: bool, out: &mut String) -> s
         write!(out, " ({})", flow.state.name())?;
     }
     let (sent, received) = if outgoing { (flow.orig, flow.resp) } else { (flow.resp, flow.orig) };
-    if flow.payload_bytes() == 0 {
+    if flow.resp.pkts == 0 && flow.orig.payload_bytes > 0 {
+        write!(
+            out,
+            ", {} {}, unanswered",
+            if outgoing { "sent" } else { "received" },
+            size(flow.orig.payload_bytes)
+        )?;
+    } else if flow.resp.pkts == 0 {
+        out.push_str(", unanswered");
+    } else if flow.payload_bytes() == 0 {
         out.push_str(", no data");
     } else {
         write!(out, ", sent {}, received {}", size(sent.payload_bytes), size(received.payload_bytes))?;
@@ -89,6 +100,63 @@ fn line<S: AsRef<str>>(entry: &Entry<'_, S>, human: bool, out: &mut String) -> s
     }
     out.push('\n');
     Ok(())
+}
+
+/// Appends the line of an ARP packet that the profile sent.
+pub fn write_arp(arp: &ArpRecord, human: bool, out: &mut String) {
+    let _ = arp_line(arp, human, out);
+}
+
+fn arp_line(arp: &ArpRecord, human: bool, out: &mut String) -> std::fmt::Result {
+    time(arp.ts_us, human, out)?;
+    let (own, asked) = (arp.sender_addr, arp.target_addr);
+    match arp.operation {
+        _ if own == asked => writeln!(out, " ARP: says that it is {own} at {}", arp.sender_mac),
+        1 => writeln!(out, " ARP: asks who has {asked}"),
+        2 => writeln!(out, " ARP to {asked}: says that it is {own} at {}", arp.sender_mac),
+        other => writeln!(out, " ARP to {asked}: message {other}"),
+    }
+}
+
+/// Appends the line of a file that the profile got or gave, and that the source has looked at (Zeek, Suricata).
+pub fn write_file(profile: IpAddr, ts_us: u64, file: &File, human: bool, out: &mut String) {
+    let _ = file_line(profile, ts_us, file, human, out);
+}
+
+fn file_line(profile: IpAddr, ts_us: u64, file: &File, human: bool, out: &mut String) -> std::fmt::Result {
+    time(ts_us, human, out)?;
+    let got = file.receiver == Some(profile);
+    let peer = if got { file.sender } else { file.receiver };
+    write!(out, " file {}", if got { "downloaded" } else { "given away" })?;
+    if let Some(peer) = peer {
+        write!(out, " {} {peer}", if got { "from" } else { "to" })?;
+    }
+    if !file.source.is_empty() {
+        write!(out, " by {}", clean(&file.source).to_uppercase())?;
+    }
+    write!(out, ": {}", or(clean(&file.name), "without name"))?;
+    if !file.mime.is_empty() {
+        write!(out, ", {}", clean(&file.mime))?;
+    }
+    write!(out, ", {}", size(file.bytes))?;
+    if let Some(hash) = file.sha256 {
+        out.push_str(", SHA-256 ");
+        hash.iter().try_for_each(|byte| write!(out, "{byte:02x}"))?;
+    } else if let Some(hash) = file.md5 {
+        out.push_str(", MD5 ");
+        hash.iter().try_for_each(|byte| write!(out, "{byte:02x}"))?;
+    }
+    out.push('\n');
+    Ok(())
+}
+
+fn time(us: u64, human: bool, out: &mut String) -> std::fmt::Result {
+    if human {
+        out.push_str(&clock(us));
+        Ok(())
+    } else {
+        write!(out, "{:.6}", seconds(us))
+    }
 }
 
 fn event<S: AsRef<str>>(said: &App<S>, out: &mut String) -> std::fmt::Result {
@@ -196,7 +264,11 @@ fn service(flow: &FlowRecord) -> String {
     }
     let name = flow.service.name();
     match (name, tuple.resp_port) {
-        ("", port) => by_port(port, tuple.proto).unwrap_or("unknown service").to_owned(),
+        ("", port) => match by_port(port, tuple.proto) {
+            Some(name) => name.to_owned(),
+            None => services::name(port, tuple.proto)
+                .map_or_else(|| "unknown service".to_owned(), str::to_uppercase),
+        },
         ("ssl", 443) => "HTTPS".to_owned(),
         ("ssl", port) => by_port(port, tuple.proto).map_or_else(|| "TLS".to_owned(), |n| format!("TLS {n}")),
         (name, _) => name.to_uppercase(),
@@ -375,6 +447,7 @@ mod tests {
     fn shown(profile: &str, flow: &FlowRecord, human: bool) -> String {
         let mut out = String::new();
         let entry = Entry::<&str> {
+            inside: false,
             profile: profile.parse().unwrap(),
             flow,
             said: &[],
@@ -389,12 +462,136 @@ mod tests {
     fn a_flow_reads_as_a_sentence_from_either_end() {
         assert_eq!(
             shown("10.0.0.5", &flow(), true),
-            "2013-10-21T08:05:09.123456Z HTTPS to 93.184.216.34 (example.com, a?b) 443/tcp established (SF), \
+            "2013-10-21T08:05:09.123456Z HTTPS to 93.184.216.34 (example.com, a?b) [external] 443/tcp established (SF), \
              sent 700 B, received 5.00 KiB, 1 min 1 s\n"
         );
         let text = shown("93.184.216.34", &flow(), false);
         assert!(text.starts_with("1382342709.123456 HTTPS from 10.0.0.5"), "{text}");
         assert!(text.contains("sent 5.00 KiB, received 700 B"), "{text}");
+    }
+
+    /// A port by the list, an attempt without answer, and the place of the other end.
+    #[test]
+    fn services_by_port_and_what_was_not_answered() {
+        let attempt = |port: u16, number: u8, to: &str, sent: u64| {
+            let mut flow = flow();
+            flow.tuple.resp_port = port;
+            flow.tuple.proto = number;
+            flow.tuple.resp_addr = to.parse().unwrap();
+            flow.service = Service::UNKNOWN;
+            flow.state = ConnState::S0;
+            flow.duration_us = 0;
+            flow.orig = Counters { pkts: 1, ip_bytes: 40 + sent, payload_bytes: sent };
+            flow.resp = Counters::default();
+            let text = shown("10.0.0.5", &flow, true);
+            text.split_once("Z ").unwrap().1.trim_end().replace(" (example.com, a?b)", "")
+        };
+        for (port, number, to, sent, expected) in [
+            (
+                22,
+                proto::TCP,
+                "192.168.1.1",
+                0,
+                "SSH to 192.168.1.1 [internal] 22/tcp not established (S0), unanswered",
+            ),
+            (
+                389,
+                proto::TCP,
+                "8.8.8.8",
+                0,
+                "LDAP to 8.8.8.8 [external] 389/tcp not established (S0), unanswered",
+            ),
+            (
+                111,
+                proto::UDP,
+                "8.8.8.8",
+                40,
+                "SUNRPC to 8.8.8.8 [external] 111/udp not established (S0), sent 40 B, unanswered",
+            ),
+            (
+                5353,
+                proto::UDP,
+                "224.0.0.251",
+                9,
+                "MDNS to 224.0.0.251 [multicast] 5353/udp not established (S0), sent 9 B, unanswered",
+            ),
+            (
+                4444,
+                proto::TCP,
+                "8.8.8.8",
+                0,
+                "unknown service to 8.8.8.8 [external] 4444/tcp not established (S0), unanswered",
+            ),
+            (
+                3,
+                proto::ICMP,
+                "8.8.8.8",
+                8,
+                "destination unreachable to 8.8.8.8 [external] icmp not established (S0), sent 8 B, unanswered",
+            ),
+        ] {
+            let shown = attempt(port, number, to, sent);
+            if number == proto::ICMP {
+                assert!(shown.contains(" to 8.8.8.8 [external] icmp "), "{shown}");
+            } else {
+                assert_eq!(shown, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn arp_and_files() {
+        use slips_agent::record::Mac;
+        let arp = |operation, sender: &str, target: &str| {
+            let mac = Mac([2, 0, 0, 0, 0, 1]);
+            let mut out = String::new();
+            let record = ArpRecord {
+                ts_us: 1_500_000,
+                operation,
+                eth_src: mac,
+                eth_dst: Mac([0xff; 6]),
+                sender_mac: mac,
+                sender_addr: sender.parse().unwrap(),
+                target_mac: Mac([0; 6]),
+                target_addr: target.parse().unwrap(),
+            };
+            write_arp(&record, false, &mut out);
+            out
+        };
+        assert_eq!(arp(1, "10.0.0.5", "10.0.0.1"), "1.500000 ARP: asks who has 10.0.0.1\n");
+        assert_eq!(
+            arp(2, "10.0.0.5", "10.0.0.1"),
+            "1.500000 ARP to 10.0.0.1: says that it is 10.0.0.5 at 02:00:00:00:00:01\n"
+        );
+        assert_eq!(
+            arp(1, "10.0.0.5", "10.0.0.5"),
+            "1.500000 ARP: says that it is 10.0.0.5 at 02:00:00:00:00:01\n",
+            "gratuitous"
+        );
+        let file = File {
+            sender: Some("203.0.113.9".parse().unwrap()),
+            receiver: Some("10.0.0.5".parse().unwrap()),
+            source: "http".into(),
+            mime: "application/x-dosexec".into(),
+            name: "setup\n.exe".into(),
+            bytes: 2048,
+            md5: Some([0xab; 16]),
+            sha1: None,
+            sha256: None,
+        };
+        let shown = |profile: &str| {
+            let mut out = String::new();
+            write_file(profile.parse().unwrap(), 0, &file, true, &mut out);
+            out
+        };
+        assert_eq!(
+            shown("10.0.0.5"),
+            format!(
+                "1970-01-01T00:00:00.000000Z file downloaded from 203.0.113.9 by HTTP: setup?.exe, application/x-dosexec, 2.00 KiB, MD5 {}\n",
+                "ab".repeat(16)
+            )
+        );
+        assert!(shown("203.0.113.9").contains(" file given away to 10.0.0.5 by HTTP: "));
     }
 
     #[test]

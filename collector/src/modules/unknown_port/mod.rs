@@ -5,20 +5,18 @@
 //! scans (each port of a scan would be told) or talks with many peers (games, calls, file sharing). Kept: 2 × 1,024 ports, 1,024 peers
 //! and the 2 × 64 data ports of FTP in a window.
 
-mod list;
-
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use slips_agent::record::{App, AppRecord, FlowRecord, Service, Uid, proto};
 
-use self::list::Known;
 use super::{About, Context, Count, Entry, Finding, Hook, Key, Kind, Marks, Module, Needs};
 use crate::config::Config;
 use crate::engine::site::Generations;
 use crate::evidence::ThreatLevel;
 use crate::input::Text;
 use crate::output::proto_name;
+use crate::profile::services::Known;
 use crate::profile::{Role, addr};
 
 /// For the list of modules.

@@ -45,7 +45,8 @@ fn the_list_is_read_and_says_where_it_is_wrong() {
 /// The list is sorted and names no port twice, so that a change is easy to review.
 #[test]
 fn the_list_is_in_order() {
-    let lines = include_str!("ports.txt").lines().filter(|line| !line.starts_with('#'));
+    let lines =
+        include_str!("../../profile/services/ports.txt").lines().filter(|line| !line.starts_with('#'));
     let keys: Vec<(u16, &str)> = lines
         .map(|line| {
             let (ports, rest) = line.split_once('/').unwrap();
