@@ -38,10 +38,14 @@ impl Held {
 /// What identifies a thing.
 type Thing = (&'static str, IpAddr, Key);
 
-/// The observations of one window of a profile.
+/// The observations of one window of a profile. In most there are none.
 #[derive(Debug, Default)]
-pub struct Outbox {
-    things: Table<Thing, Held>,
+pub struct Outbox(Option<Box<Things>>);
+
+#[derive(Debug, Default)]
+struct Things {
+    held: Table<Thing, Held>,
+    /// Things of each kind.
     kinds: Vec<(&'static str, usize)>,
 }
 
@@ -49,11 +53,12 @@ impl Outbox {
     /// Takes an observation; gives back what is to be passed on, counting what is new since the last one. `Err` when there are too many
     /// things of the kind.
     pub fn take(&mut self, finding: Finding, module: &'static str) -> Result<Option<Box<Finding>>, ()> {
+        let things = self.0.get_or_insert_default();
         let thing = (finding.kind.name, finding.profile, finding.key.clone());
-        if !self.things.contains_key(&thing) {
-            self.make_room(finding.kind.name)?;
+        if !things.held.contains_key(&thing) {
+            things.make_room(finding.kind.name)?;
         }
-        let held = self.things.entry(thing).or_insert(Held {
+        let held = things.held.entry(thing).or_insert(Held {
             count: 0,
             passed: 0,
             weight: -1.0,
@@ -85,20 +90,12 @@ impl Outbox {
         Ok(None)
     }
 
-    fn make_room(&mut self, kind: &'static str) -> Result<(), ()> {
-        match self.kinds.iter_mut().find(|(name, _)| *name == kind) {
-            Some((_, things)) if *things >= MAX_THINGS => return Err(()),
-            Some((_, things)) => *things += 1,
-            None => self.kinds.push((kind, 1)),
-        }
-        Ok(())
-    }
-
     /// Takes out what is held, in a stated order: kind, profile, key.
     pub fn drain(&mut self) -> Vec<(Box<Finding>, &'static str)> {
-        let mut rest: Vec<_> = self
-            .things
-            .drain()
+        let things = self.0.take().unwrap_or_default();
+        let mut rest: Vec<_> = things
+            .held
+            .into_iter()
             .filter_map(|(thing, held)| {
                 let mut finding = held.pending?;
                 finding.count = Count::Add(held.count - held.passed);
@@ -107,5 +104,16 @@ impl Outbox {
             .collect();
         rest.sort_by(|(a, ..), (b, ..)| a.cmp(b));
         rest.into_iter().map(|(_, finding, module)| (finding, module)).collect()
+    }
+}
+
+impl Things {
+    fn make_room(&mut self, kind: &'static str) -> Result<(), ()> {
+        match self.kinds.iter_mut().find(|(name, _)| *name == kind) {
+            Some((_, things)) if *things >= MAX_THINGS => return Err(()),
+            Some((_, things)) => *things += 1,
+            None => self.kinds.push((kind, 1)),
+        }
+        Ok(())
     }
 }

@@ -80,7 +80,7 @@ impl Pages {
     /// Something was said in a flow that is not over.
     pub fn said(&mut self, slot: &mut Slot, record: &Arc<AppRecord<Text>>) {
         if self.any() {
-            slot.speech.add(Arc::clone(record));
+            slot.speech.get_or_insert_default().add(Arc::clone(record));
         }
     }
 
@@ -89,7 +89,7 @@ impl Pages {
         if !self.any() {
             return;
         }
-        let said = slot.speech.take(flow.uid);
+        let said = slot.speech.as_mut().map(|speech| speech.take(flow.uid)).unwrap_or_default();
         if !slot.files && slot.timeline.len() >= FEW {
             return;
         }

@@ -384,6 +384,10 @@ impl Shard {
         }
         let window = Window::new(index, self.grid.start_us(index), self.grid.end_us(index));
         let list = self.open.entry(index).or_default();
+        // A vector that grows as usual would have room for four.
+        if slot.windows.len() < 2 {
+            slot.windows.reserve_exact(1);
+        }
         slot.windows.push(Open {
             window,
             states: States::default(),

@@ -85,7 +85,8 @@ pub struct Slot {
     pub windows: Vec<Open>,
     /// Calls of modules that wait.
     pub waiting: u32,
-    pub speech: Speech,
+    /// Only where there are timelines.
+    pub speech: Option<Box<Speech>>,
     /// Lines not yet written.
     pub timeline: String,
     /// Changed since it was last written.
@@ -102,7 +103,7 @@ impl Slot {
             states: States::default(),
             windows: Vec::new(),
             waiting: 0,
-            speech: Speech::default(),
+            speech: None,
             timeline: String::new(),
             dirty: false,
             files,

@@ -114,7 +114,7 @@ impl Module for Certificates {
         if ctx.subject.role != Role::Client {
             return;
         }
-        let paste = ctx.profile_state::<Pastes>().0.remove(&flow.uid);
+        let paste = ctx.profile_state_if::<Pastes>().is_some_and(|pastes| pastes.0.remove(&flow.uid));
         if paste && flow.resp.payload_bytes > PASTE_BYTES {
             pasted(flow.tuple.resp_addr, flow.resp.payload_bytes, ctx);
         }

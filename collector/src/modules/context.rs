@@ -80,6 +80,11 @@ impl Context<'_> {
         self.profile_states.get()
     }
 
+    /// The same if there is one already: what only looks need not make one.
+    pub fn profile_state_if<T: Send + 'static>(&mut self) -> Option<&mut T> {
+        self.profile_states.find()
+    }
+
     /// An observation filled from the event at hand: the profile is the attacker and the other end the victim, level as the
     /// kind declares, confidence 1, counted once.
     #[must_use]
@@ -151,7 +156,8 @@ impl States {
     fn get<T: Default + Send + 'static>(&mut self) -> &mut T {
         let id = TypeId::of::<T>();
         let at = self.0.iter().position(|(t, _)| *t == id).unwrap_or_else(|| {
-            if self.0.is_empty() {
+            // Quiet windows have few, and there are many of them.
+            if self.0.len() < 8 {
                 self.0.reserve_exact(1);
             }
             self.0.push((id, Box::new(T::default())));

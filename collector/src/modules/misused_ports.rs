@@ -13,6 +13,7 @@ use slips_agent::record::{AppRecord, ConnState, FlowRecord, Service, Uid, proto}
 
 use super::{About, Context, Count, Entry, Finding, Hook, Key, Kind, Module, Needs};
 use crate::config::Config;
+use crate::engine::site::Generations;
 use crate::evidence::ThreatLevel;
 use crate::input::Text;
 use crate::profile::Role;
@@ -54,8 +55,8 @@ const NON_HTTP_PORT_80_CONNECTION: Kind = Kind {
 
 /// How near the expected protocol must have been spoken.
 const NEAR_US: u64 = 5 * 60 * 1_000_000;
-/// Servers with which the expected protocol was spoken that are remembered; the one longest ago goes first.
-const MAX_SPOKEN: usize = 2048;
+/// Servers with which the expected protocol was spoken that are remembered, in one generation.
+const MAX_SPOKEN: usize = 1024;
 /// Connections that wait; further ones are not judged.
 const MAX_WAITING: usize = 128;
 
@@ -69,12 +70,17 @@ fn make(_: &Config) -> Result<Box<dyn Module>, String> {
 type Place = (IpAddr, u16);
 
 /// What a profile speaks at the two ports.
-#[derive(Default)]
 struct Spoken {
     /// When the expected protocol was spoken last.
-    last_us: BTreeMap<Place, u64>,
+    last_us: Generations<Place, u64>,
     /// Connections that speak something else, until it is clear.
     waiting: BTreeMap<Place, Waiting>,
+}
+
+impl Default for Spoken {
+    fn default() -> Self {
+        Self { last_us: Generations::new(MAX_SPOKEN), waiting: BTreeMap::new() }
+    }
 }
 
 struct Waiting {
@@ -90,11 +96,7 @@ struct Waiting {
 
 impl Spoken {
     fn add(&mut self, place: Place, at_us: u64) {
-        if self.last_us.len() >= MAX_SPOKEN && !self.last_us.contains_key(&place) {
-            let oldest = self.last_us.iter().min_by_key(|(_, at)| **at).map(|(place, _)| *place);
-            oldest.and_then(|oldest| self.last_us.remove(&oldest));
-        }
-        let known = self.last_us.entry(place).or_default();
+        let known = self.last_us.touch(place);
         *known = at_us.max(*known);
     }
 }

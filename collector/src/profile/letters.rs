@@ -27,13 +27,20 @@ pub struct Letters {
     text: Text,
     /// Characters cut off at the front.
     cut: u32,
-    /// Start of the latest flow and of the one before, µs.
-    last_us: Option<u64>,
-    before_us: Option<u64>,
+    /// Start of the latest flow and of the one before, µs, or [`NEVER`].
+    last_us: u64,
+    before_us: u64,
 }
 
 /// Short strings, which nearly all are, live inside the record.
 type Text = tinyvec::TinyVec<[u8; 22]>;
+
+/// No such flow yet. There are many tuples, and an `Option` would take twice the room.
+const NEVER: u64 = u64::MAX;
+
+const fn known(us: u64) -> Option<u64> {
+    if us == NEVER { None } else { Some(us) }
+}
 
 const HOUR_US: i128 = 3_600_000_000;
 
@@ -48,7 +55,7 @@ impl Letters {
     /// Without flows.
     #[must_use]
     pub fn new(tuple: Tuple) -> Self {
-        Self { tuple, text: Text::default(), cut: 0, last_us: None, before_us: None }
+        Self { tuple, text: Text::default(), cut: 0, last_us: NEVER, before_us: NEVER }
     }
 
     /// The characters, from the first, or the last [`Letters::KEPT`] of a longer string.
@@ -61,7 +68,7 @@ impl Letters {
     /// Start of the flow before the latest, and of the latest.
     #[must_use]
     pub const fn times(&self) -> [Option<u64>; 2] {
-        [self.before_us, self.last_us]
+        [known(self.before_us), known(self.last_us)]
     }
 
     /// Length of the whole string.
@@ -79,14 +86,15 @@ impl Letters {
     /// Whether Slips would publish the string now: its length is divisible by 3, and this is not the first flow.
     #[must_use]
     pub fn published(&self) -> bool {
-        self.before_us.is_some() && self.len().is_multiple_of(3)
+        self.before_us != NEVER && self.len().is_multiple_of(3)
     }
 
     /// Adds a flow that started at `start_us`, lasted `duration_us` and moved `bytes` both ways.
     pub fn add(&mut self, start_us: u64, duration_us: u64, bytes: u64) {
         let pause = |from: Option<u64>, to: u64| from.map(|from| i128::from(to) - i128::from(from));
-        let t2 = pause(self.last_us, start_us);
-        let t1 = self.last_us.and_then(|last| pause(self.before_us, last));
+        let start_us = start_us.min(NEVER - 1);
+        let t2 = pause(known(self.last_us), start_us);
+        let t1 = known(self.last_us).and_then(|last| pause(known(self.before_us), last));
         let periodicity = t1.zip(t2).map(|(t1, t2)| periodicity(t1, t2));
         if let Some(t2) = t2.filter(|t2| periodicity.is_some() && *t2 >= HOUR_US) {
             let zeros = usize::try_from(t2 / HOUR_US).unwrap_or(usize::MAX).min(Self::MAX_ZEROS);
@@ -119,7 +127,7 @@ impl Letters {
             Some(_) => {}
         }
         self.before_us = self.last_us;
-        self.last_us = Some(start_us);
+        self.last_us = start_us;
         if self.text.len() > Self::KEPT {
             let cut = self.text.len() - Self::CUT_TO;
             self.text.drain(..cut);

@@ -10,7 +10,7 @@ pub const MAX_TUPLES: usize = 8192;
 #[derive(Debug, Default)]
 pub struct Tuples {
     all: Vec<Letters>,
-    index: Option<Table<Tuple, u32>>,
+    index: Option<Box<Table<Tuple, u32>>>,
 }
 
 /// Tuples up to which a list is searched.
@@ -53,7 +53,7 @@ impl Tuples {
                 index.insert(tuple, u32::try_from(at).unwrap_or(u32::MAX));
             }
             None if self.all.len() > FEW => {
-                self.index = Some((0..).zip(&self.all).map(|(at, l)| (l.tuple, at)).collect());
+                self.index = Some(Box::new((0..).zip(&self.all).map(|(at, l)| (l.tuple, at)).collect()));
             }
             None => {}
         }

@@ -6,38 +6,43 @@
 
 use std::hash::Hash;
 
-use super::Table;
+use super::Lean;
 
 /// See the head of the file.
 #[derive(Debug)]
 pub struct Generations<K, V> {
-    young: Table<K, V>,
-    old: Table<K, V>,
-    cap: usize,
+    young: Lean<K, V>,
+    /// Most hold so little that there is no old one.
+    old: Option<Box<Lean<K, V>>>,
+    cap: u32,
 }
 
 impl<K: Hash + Eq, V> Generations<K, V> {
     /// Empty, with at most `cap` entries a generation.
     #[must_use]
     pub fn new(cap: usize) -> Self {
-        Self { young: Table::default(), old: Table::default(), cap: cap.max(1) }
+        Self { young: Lean::default(), old: None, cap: u32::try_from(cap).unwrap_or(u32::MAX).max(1) }
     }
 
     /// The entry, without renewing it.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<&V> {
-        self.young.get(key).or_else(|| self.old.get(key))
+        self.young.get(key).or_else(|| self.old.as_ref()?.get(key))
     }
 
     /// Renews the entry, made by `make` if there is none. One look-up as a rule: a record costs several touches.
     pub fn touch_or(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
-        if self.young.len() >= self.cap && !self.young.contains_key(&key) {
-            let kept = self.old.remove_entry(&key);
-            self.old = std::mem::take(&mut self.young);
-            self.young.extend(kept);
+        if self.young.len() >= self.cap as usize && !self.young.contains_key(&key) {
+            let kept = self.old.as_mut().and_then(|old| old.remove_entry(&key));
+            self.old = Some(Box::new(std::mem::take(&mut self.young)));
+            if let Some((key, value)) = kept {
+                self.young.get_or(key, |_| value);
+            }
         }
         let old = &mut self.old;
-        self.young.entry(key).or_insert_with_key(|key| old.remove(key).unwrap_or_else(make))
+        let mut renewed =
+            |key: &K| old.as_mut().and_then(|old| old.remove_entry(key)).map(|(_, value)| value);
+        self.young.get_or(key, |key| renewed(key).unwrap_or_else(make))
     }
 
     /// Whether the entry is there and was renewed in the young generation.
@@ -66,13 +71,13 @@ impl<K: Hash + Eq, V> Generations<K, V> {
 
     /// All entries, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.young.iter().chain(self.old.iter())
+        self.young.iter().chain(self.old.iter().flat_map(|old| old.iter()))
     }
 
     /// Entries known.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.young.len() + self.old.len()
+        self.young.len() + self.old.as_ref().map_or(0, |old| old.len())
     }
 
     /// Whether nothing is known.

@@ -6,6 +6,7 @@
 //! what is seen again is renewed.
 
 mod generations;
+mod lean;
 mod reverse;
 mod roster;
 mod shield;
@@ -20,6 +21,7 @@ use hashbrown::HashMap;
 use slips_agent::record::Mac;
 
 pub use generations::Generations;
+pub use lean::Lean;
 pub(crate) use roster::{Room, Roster, Visit};
 pub use stage::Named;
 pub(crate) use stage::{Lanes, Stage};

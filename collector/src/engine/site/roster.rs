@@ -57,7 +57,7 @@ struct Seat {
     newer: u32,
     proven: bool,
     /// Bytes by window.
-    costs: [Cost; 3],
+    costs: [Cost; 2],
 }
 
 #[derive(Clone, Copy, Default, Debug)]
@@ -145,7 +145,7 @@ impl Roster {
     }
 
     fn sit(&mut self, addr: IpAddr) -> u32 {
-        let seat = Seat { addr, older: NONE, newer: NONE, proven: false, costs: [Cost::default(); 3] };
+        let seat = Seat { addr, older: NONE, newer: NONE, proven: false, costs: [Cost::default(); 2] };
         // A seat that is given up in this call must not be taken in it: its profile still has to be forgotten.
         let at = match self.free.pop() {
             Some(at) => {
@@ -205,7 +205,7 @@ impl Roster {
                 seat.costs.sort_unstable_by_key(|c| {
                     (self.windows.contains_key(&c.window) && c.bytes > 0, c.window)
                 });
-                let [first, second, _] = &mut seat.costs;
+                let [first, second] = &mut seat.costs;
                 if let Some(all) = self.windows.get_mut(&first.window) {
                     let moved = u64::from(first.bytes.min(u32::MAX - second.bytes));
                     *all = all.saturating_sub(moved);

@@ -121,19 +121,26 @@ impl Peer {
 
 /// What is remembered of a profile.
 struct Known {
+    few: Generations<Peer, ArrayVec<[(u64, u32); FEW]>>,
+    /// What a quiet host does not have.
+    more: Option<Box<More>>,
+}
+
+struct More {
     /// Names said in flows that have not ended.
     named: Generations<Uid, Option<Arc<str>>>,
-    few: Generations<Peer, ArrayVec<[(u64, u32); FEW]>>,
     series: Generations<Peer, Rhythm>,
 }
 
 impl Default for Known {
     fn default() -> Self {
-        Self {
-            named: Generations::new(MAX_NAMED),
-            few: Generations::new(MAX_FEW),
-            series: Generations::new(MAX_SERIES),
-        }
+        Self { few: Generations::new(MAX_FEW), more: None }
+    }
+}
+
+impl Default for More {
+    fn default() -> Self {
+        Self { named: Generations::new(MAX_NAMED), series: Generations::new(MAX_SERIES) }
     }
 }
 
@@ -161,7 +168,8 @@ impl Module for Beacons {
         let name = name.trim_end_matches('.');
         if ctx.subject.role == Role::Client && !name.is_empty() && name.parse::<IpAddr>().is_err() {
             let name: Arc<str> = name.to_ascii_lowercase().into();
-            *ctx.profile_state::<Known>().named.touch(app.uid) = Some(name);
+            let known = ctx.profile_state::<Known>();
+            *known.more.get_or_insert_default().named.touch(app.uid) = Some(name);
         }
     }
 
@@ -173,7 +181,7 @@ impl Module for Beacons {
         let window = ctx.window.index;
         let bytes = u32::try_from(flow.orig.payload_bytes).unwrap_or(u32::MAX);
         let known = ctx.profile_state::<Known>();
-        let peer = match known.named.get(&flow.uid) {
+        let peer = match known.more.as_ref().and_then(|more| more.named.get(&flow.uid)) {
             Some(Some(name)) => Peer::Name(Arc::clone(name), ends.resp_port),
             _ => Peer::Addr(ends.resp_addr, ends.resp_port, ends.proto),
         };
@@ -211,13 +219,13 @@ impl Known {
     fn contact(&mut self, peer: &Peer, window: i64, flow: &FlowRecord, bytes: u32) -> Option<(Score, Said)> {
         let start_us = flow.start_us;
         let mut few = ArrayVec::new();
-        if self.series.get(peer).is_none() {
+        if self.more.as_ref().is_none_or(|more| more.series.get(peer).is_none()) {
             let kept = self.few.touch(peer.clone());
             // Gives the contact back when there is no room: then the peer is followed from now on.
             kept.try_push((start_us, bytes))?;
             few = std::mem::take(kept);
         }
-        let rhythm = self.series.touch(peer.clone());
+        let rhythm = self.more.get_or_insert_default().series.touch(peer.clone());
         let first_us = few.first().map_or(start_us, |(first_us, _)| *first_us);
         if rhythm.series.total() == 0 {
             rhythm.since_us = first_us;

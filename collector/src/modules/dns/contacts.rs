@@ -12,6 +12,7 @@ use tinyvec::TinyVec;
 
 use super::domain;
 use super::{CONNECTION_WITHOUT_DNS, DNS_WITHOUT_CONNECTION, is_unicast};
+use crate::engine::site::Lean;
 use crate::evidence::whitelist::{End, Organisation};
 use crate::input::Text;
 use crate::modules::{Context, Finding, Key};
@@ -27,6 +28,8 @@ const RECHECK_US: u64 = 15 * 1_000_000;
 const MAX_NAMES: usize = 128;
 /// Addresses remembered as contacted; when there are more, names are not judged for half an hour.
 const MAX_CONTACTS: usize = 4096;
+/// How often old contacts are cleared away when there are too many.
+const CLEAR_US: u64 = 60 * 1_000_000;
 /// Addresses of one name that are remembered.
 const MAX_ADDRS: usize = 16;
 /// Addresses without a name that have evidence of their own in a window; the others share one.
@@ -38,7 +41,9 @@ type Addresses = TinyVec<[Option<IpAddr>; 4]>;
 /// What a profile asked and whom it contacted.
 #[derive(Default)]
 struct Contacts {
-    last_us: BTreeMap<IpAddr, u64>,
+    last_us: Lean<IpAddr, u64>,
+    /// When old ones were cleared away last.
+    cleared_us: u64,
     /// Names that were answered and wait to be used, with the time and the addresses.
     waiting: BTreeMap<Box<str>, (u64, Addresses)>,
     /// When the first answer came: before, nothing is known of its names.
@@ -102,14 +107,17 @@ pub fn contacted(flow: &FlowRecord, ctx: &mut Context<'_>) {
     let (site, to) = (ctx.site, flow.tuple.resp_addr);
     let last_us = flow.start_us.saturating_add(flow.duration_us);
     let contacts = ctx.profile_state::<Contacts>();
-    if contacts.last_us.len() >= MAX_CONTACTS && !contacts.last_us.contains_key(&to) {
+    let news = contacts.last_us.len() >= MAX_CONTACTS && !contacts.last_us.contains_key(&to);
+    // A host that contacts everybody must not have all its contacts looked through for each new one.
+    if news && last_us >= contacts.cleared_us.saturating_add(CLEAR_US) {
+        contacts.cleared_us = last_us;
         contacts.last_us.retain(|_, at| at.saturating_add(PATIENCE_US) > last_us);
     }
-    if contacts.last_us.len() < MAX_CONTACTS || contacts.last_us.contains_key(&to) {
-        let known = contacts.last_us.entry(to).or_default();
-        *known = last_us.max(*known);
-    } else {
+    if news && contacts.last_us.len() >= MAX_CONTACTS {
         contacts.blind_until_us = last_us.saturating_add(PATIENCE_US);
+    } else {
+        let known = contacts.last_us.get_or(to, |_| 0);
+        *known = last_us.max(*known);
     }
     for name in site.names(to) {
         contacts.uses |= contacts.waiting.remove(&*name.name).is_some();
