@@ -47,6 +47,29 @@ fn each_flow_is_a_line_with_what_was_said_in_it() {
 }
 
 #[test]
+fn a_filter_leaves_packets_out_and_counts_them() {
+    let capture = own_data().join("web.pcap");
+    let capture = capture.to_str().unwrap();
+    let all = lines(&dump(&["-r", capture]));
+    let out = dump(&["-r", capture, "--pcapfilter", "udp port 53", "-v"]);
+    assert!(out.status.success(), "{out:?}");
+    let expected: Vec<&Value> = all.iter().filter(|f| f["proto"] == "udp" && f["id.resp_p"] == 53).collect();
+    // Numbers of connections differ where some are left out; what they say does not.
+    let shown =
+        |f: &Value| (f["ts"].clone(), f["id.orig_p"].clone(), f["orig_pkts"].clone(), f["dns"].clone());
+    let got = lines(&out);
+    assert_eq!(
+        got.iter().map(shown).collect::<Vec<_>>(),
+        expected.iter().map(|f| shown(f)).collect::<Vec<_>>()
+    );
+    assert!(!got.is_empty() && got.len() < all.len());
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(said.contains("left out by --pcapfilter") && !said.contains(" 0 left out"), "{said}");
+    let wrong = dump(&["-r", capture, "--pcapfilter", "udp prot 53"]);
+    assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
+}
+
+#[test]
 fn what_is_wrong_with_the_input_is_one_sentence() {
     let folder = std::env::temp_dir().join(format!("slips-dump-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

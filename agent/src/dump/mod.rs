@@ -15,7 +15,8 @@ mod objects;
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use crate::capture::{self, Reader};
+use crate::capture::filter::Filter;
+use crate::capture::{self, Frame, Reader};
 use crate::ledger::Ledger;
 use crate::record::{FlowKind, FlowRecord, Record, Sink, Uid};
 use crate::sensor::{Sensor, SensorConfig};
@@ -38,13 +39,23 @@ pub struct Ran {
     pub cut: Option<capture::Error>,
 }
 
-/// Reads a capture to its end, or until `stop` says so, and writes its flows to `out`.
+/// A packet that passes the filter goes to the sensor, any other is counted.
+fn packet<W: Write>(sensor: &mut Sensor, filter: &Filter, frame: Frame<'_>, dump: &mut Dump<W>) {
+    if filter.passes(frame.link, frame.bytes, frame.wire_len) {
+        sensor.packet(frame.ts_us, frame.link, frame.bytes, frame.wire_len, dump);
+    } else {
+        sensor.ledger_mut().filtered += 1;
+    }
+}
+
+/// Reads a capture to its end, or until `stop` says so, and writes the flows of the packets that pass `filter` to `out`.
 ///
 /// # Errors
 /// The first error of the output, such as a closed pipe.
 pub fn run(
     reader: &mut Reader,
     config: &SensorConfig,
+    filter: &Filter,
     out: impl Write,
     stop: &dyn Fn() -> bool,
 ) -> io::Result<Ran> {
@@ -52,9 +63,7 @@ pub fn run(
     let mut sensor = Sensor::new(config);
     let cut = loop {
         match reader.next_packet() {
-            Ok(Some(frame)) => {
-                sensor.packet(frame.ts_us, frame.link, frame.bytes, frame.wire_len, &mut dump);
-            }
+            Ok(Some(frame)) => packet(&mut sensor, filter, frame, &mut dump),
             Ok(None) => break None,
             Err(error) => break Some(error),
         }
@@ -66,7 +75,7 @@ pub fn run(
     Ok(Ran { written: dump.finish()?, ledger: *sensor.ledger(), cut })
 }
 
-/// Watches an interface until `stop` says so, and writes each flow to `out` when it ends. On a quiet link time is that of
+/// Watches an interface until `stop` says so, and writes each flow of packets that pass `filter` to `out` when it ends. On a quiet link time is that of
 /// `now_us`, the same clock that the kernel stamps packets with. `trouble` hears what goes wrong with the interface; it may
 /// come back.
 ///
@@ -76,6 +85,7 @@ pub fn run(
 pub fn watch(
     interface: &mut capture::live::Interface,
     config: &SensorConfig,
+    filter: &Filter,
     out: impl Write,
     stop: &dyn Fn() -> bool,
     now_us: &dyn Fn() -> u64,
@@ -85,9 +95,7 @@ pub fn watch(
     let mut sensor = Sensor::new(config);
     while !dump.failed() && !stop() {
         match interface.next_packet() {
-            Ok(Some(frame)) => {
-                sensor.packet(frame.ts_us, frame.link, frame.bytes, frame.wire_len, &mut dump);
-            }
+            Ok(Some(frame)) => packet(&mut sensor, filter, frame, &mut dump),
             Ok(None) => {
                 sensor.advance(now_us(), &mut dump);
                 dump.flush();

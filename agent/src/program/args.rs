@@ -242,9 +242,6 @@ impl Args {
         broker.allow(self.insecure).map_err(Failure::usage)?;
         let filter = self.pcapfilter.as_deref().unwrap_or_default();
         let filter = Filter::parse(filter).map_err(|e| Failure::usage(format!("--pcapfilter: {e}")))?;
-        if self.dump && self.pcapfilter.is_some() {
-            return Err(Failure::usage("--dump prints every flow: leave out --pcapfilter"));
-        }
         let blocking = match self.blocking.as_deref() {
             None | Some("off") => Blocking::Off,
             Some("dry-run") => Blocking::DryRun,

@@ -15,9 +15,9 @@ pub(super) fn run(job: &Job, stop: &AtomicBool) -> Result<(), Failure> {
     let ran = match (&job.file, &job.interface) {
         (Some(file), _) => {
             let mut reader = Reader::open(file).map_err(|e| Failure::usage(e.to_string()))?;
-            dump::run(&mut reader, &config, out, &|| up(stop))
+            dump::run(&mut reader, &config, &job.filter, out, &|| up(stop))
         }
-        (None, Some(interface)) => watch(interface, &config, out, stop)?,
+        (None, Some(interface)) => watch(interface, job, &config, out, stop)?,
         (None, None) => return Ok(()),
     };
     match ran {
@@ -31,6 +31,7 @@ pub(super) fn run(job: &Job, stop: &AtomicBool) -> Result<(), Failure> {
 #[cfg(target_os = "linux")]
 fn watch(
     name: &str,
+    job: &Job,
     config: &SensorConfig,
     out: BufWriter<StdoutLock<'static>>,
     stop: &AtomicBool,
@@ -45,7 +46,7 @@ fn watch(
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
     };
-    Ok(dump::watch(&mut interface, config, out, &|| up(stop), &now_us, &mut |error| {
+    Ok(dump::watch(&mut interface, config, &job.filter, out, &|| up(stop), &now_us, &mut |error| {
         complain(&error.to_string());
     }))
 }
@@ -53,6 +54,7 @@ fn watch(
 #[cfg(not(target_os = "linux"))]
 fn watch(
     _: &str,
+    _: &Job,
     _: &SensorConfig,
     _: BufWriter<StdoutLock<'static>>,
     _: &AtomicBool,
@@ -80,10 +82,11 @@ fn told(job: &Job, ran: Ran) -> Result<(), Failure> {
     }
     if job.verbose > 0 {
         complain(&format!(
-            "{} flows of {} packets, {} packets not understood",
+            "{} flows of {} packets, {} packets not understood, {} left out by --pcapfilter",
             written.flows,
             ledger.packets,
-            ledger.not_understood_total()
+            ledger.not_understood_total(),
+            ledger.filtered
         ));
     }
     match cut {
