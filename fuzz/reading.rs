@@ -5,7 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use slips::input::{Error, Intake, Job, Record, Source, Stream};
 
-struct Taken;
+/// Takes every record.
+pub struct Taken;
 
 impl Intake for Taken {
     fn take(&mut self, record: Record) {
@@ -13,14 +14,23 @@ impl Intake for Taken {
     }
 }
 
+/// The bytes as a stream; `None` if they are packed and the packing is damaged at its beginning.
+pub fn stream(data: &[u8]) -> Option<Stream> {
+    Stream::over("input".to_owned(), Box::new(Cursor::new(data.to_vec())), None).ok()
+}
+
 /// Opens the bytes as a source and reads it to its end.
 pub fn whole<S: Source>(data: &[u8], open: impl FnOnce(Stream) -> Result<S, Error>) {
-    let bytes = Box::new(Cursor::new(data.to_vec()));
-    let Ok(stream) = Stream::over("input".to_owned(), bytes, Some(data.len() as u64)) else { return };
-    let mut source = match open(stream) {
-        Ok(source) => source,
-        Err(error) => return assert!(!error.what.is_empty(), "refused without a word"),
-    };
+    let Some(stream) = stream(data) else { return };
+    match open(stream) {
+        Ok(mut source) => to_the_end(&mut source),
+        Err(error) => assert!(!error.what.is_empty(), "refused without a word"),
+    }
+}
+
+/// Reads a source to its end.
+pub fn to_the_end(source: &mut dyn Source) {
+    assert!(!source.describe().is_empty(), "taken without a word");
     let stop = AtomicBool::new(false);
     let read = source
         .read(&mut Taken, Job { stop: &stop, progress: &|_| (), say: &|text| assert!(!text.is_empty()) });

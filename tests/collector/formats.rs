@@ -1,15 +1,16 @@
 //! Same traffic, same findings: the evidence that each format of the same capture leads to, as a table that may not change
 //! unnoticed (`formats.tsv`).
 //!
-//! A row is a type of evidence about a host, a column a format. Where the columns differ the row says why: the format does not
-//! know it, or counts differently. A row that is not listed, or listed and no longer there, fails the test.
+//! A row is a type of evidence about a host, a column a format. Formats are equal in a row when they lead to the same pieces of
+//! evidence: same window, ends, port, threat level and count. Where they differ the row says why: the format does not know it,
+//! or counts differently. A row that is not listed, or listed and no longer there, fails the test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use slips::evidence::ThreatLevel;
+use slips::evidence::{Evidence, ThreatLevel};
 
 use super::detections::analyse;
 use crate::support::{own_data, public_data, root};
@@ -23,8 +24,15 @@ const COLUMNS: [(&str, &str); 5] = [
     ("nfdump", "nfcapd"),
 ];
 
-/// How much evidence and its worst level, by column.
-type Cells = [Option<(usize, ThreatLevel)>; COLUMNS.len()];
+/// What one piece of evidence says, apart from its wording: names and sizes in it differ by what a format knows.
+type Piece = (i64, String, Option<String>, Option<u16>, Option<u8>, ThreatLevel, u64);
+
+fn piece(e: &Evidence) -> Piece {
+    (e.window, e.attacker.clone(), e.victim.clone(), e.port, e.proto, e.threat_level, e.count)
+}
+
+/// The evidence of one type about one host, by column.
+type Cells = [Vec<Piece>; COLUMNS.len()];
 
 /// Public captures by the folder that holds their other formats.
 const PUBLIC: &[(&str, &str)] = &[
@@ -49,7 +57,8 @@ fn of_format(folder: &Path, begins: &str) -> Option<PathBuf> {
 }
 
 /// Rows of one capture: `capture, type, host, one cell a format`. A cell is how much evidence of that type there is and how
-/// bad the worst of it is; `.` where there is none, `?` where the format is not there.
+/// bad the worst of it is; `.` where there is none, `?` where the format is not there. Where cells say the same of how much and
+/// how bad, but not of whom, when or how often, letters tell them apart.
 fn rows(name: &str, capture: &Path, folder: &Path) -> Vec<String> {
     let mut found: BTreeMap<(&str, String), Cells> = BTreeMap::new();
     let mut there = [false; COLUMNS.len()];
@@ -59,19 +68,30 @@ fn rows(name: &str, capture: &Path, folder: &Path) -> Vec<String> {
         there[column] = true;
         for evidence in analyse(&path).evidence.values() {
             let row = found.entry((evidence.kind, evidence.profile.to_string())).or_default();
-            let (count, worst) = row[column].unwrap_or((0, evidence.threat_level));
-            row[column] = Some((count + 1, worst.max(evidence.threat_level)));
+            row[column].push(piece(evidence));
+            row[column].sort();
         }
     }
     found
         .into_iter()
         .map(|((kind, profile), cells)| {
             let mut row = format!("{name}\t{kind}\t{profile}");
+            let mut different: Vec<&Vec<Piece>> = cells.iter().filter(|c| !c.is_empty()).collect();
+            let mut seen = BTreeSet::new();
+            different.retain(|c| seen.insert(*c));
             for (cell, there) in cells.iter().zip(there) {
-                match cell {
-                    Some((count, worst)) => write!(row, "\t{count} {}", worst.name()).unwrap(),
-                    None => row.push_str(if there { "\t." } else { "\t?" }),
+                let Some(worst) = cell.iter().map(|p| p.5).max() else {
+                    row.push_str(if there { "\t." } else { "\t?" });
+                    continue;
+                };
+                write!(row, "\t{} {}", cell.len(), worst.name()).unwrap();
+                if different.len() > 1 {
+                    let letter = different.iter().position(|c| *c == cell).unwrap();
+                    write!(row, " {}", char::from(b'a' + u8::try_from(letter).unwrap())).unwrap();
                 }
+            }
+            if std::env::var_os("SLIPS_SHOW_FORMATS").is_some() && different.len() > 1 {
+                different.iter().for_each(|cell| println!("{name} {kind} {profile}: {cell:?}"));
             }
             row
         })

@@ -12,6 +12,7 @@ mod exports;
 mod features;
 mod formats;
 mod identity;
+mod inputs;
 mod knowledge;
 mod letters;
 mod program;

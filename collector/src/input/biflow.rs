@@ -46,8 +46,10 @@ pub struct Piece {
     pub sent: Counters,
     /// Sent by the other end, where the exporter counted that too.
     pub received: Counters,
-    /// TCP flags of all packets.
+    /// TCP flags of all packets that the sender sent; of both ends where the exporter does not tell them apart.
     pub flags: Option<u8>,
+    /// TCP flags of the other end's packets, where the exporter counted that too.
+    pub received_flags: Option<u8>,
     /// 802.1Q tag.
     pub vlan: Option<u16>,
     /// Sender's hardware address.
@@ -97,6 +99,9 @@ struct Entry {
 /// The join.
 pub struct Biflow {
     entries: HashMap<Key, Entry, std::hash::RandomState>,
+    /// Flows whose ports another flow uses now, by their number. They wait for their turn like all others: a flow that left
+    /// early would come before those that ended before it.
+    over: HashMap<u64, Entry, std::hash::RandomState>,
     queue: BTreeSet<(u64, u64, Key)>,
     clock_us: u64,
     pieces: u64,
@@ -276,6 +281,7 @@ impl Biflow {
     fn new(patience: u64, capacity: usize, live: bool) -> Self {
         Self {
             entries: HashMap::default(),
+            over: HashMap::default(),
             queue: BTreeSet::new(),
             clock_us: 0,
             pieces: 0,
@@ -292,8 +298,10 @@ impl Biflow {
         self.pieces += 1;
         self.clock_us = self.clock_us.max(piece.end_us);
         let key = Key::of(piece);
-        if self.entries.get(&key).is_some_and(|held| begins_anew(held, piece)) {
-            self.release(&key, out);
+        if self.entries.get(&key).is_some_and(|held| begins_anew(held, piece))
+            && let Some(held) = self.entries.remove(&key)
+        {
+            self.over.insert(held.seq, held);
         }
         let seq = self.pieces;
         let entry = self.entries.entry(key).or_insert_with(|| Entry {
@@ -317,7 +325,7 @@ impl Biflow {
         let (sent, received) =
             if same_way { (&mut entry.forth, &mut entry.back) } else { (&mut entry.back, &mut entry.forth) };
         sent.add(piece.start_us, piece.sent, piece.flags);
-        received.add(piece.start_us, piece.received, None);
+        received.add(piece.start_us, piece.received, piece.received_flags);
         if !same_way {
             entry.src_mac = entry.src_mac.or(piece.dst_mac);
             entry.dst_mac = entry.dst_mac.or(piece.src_mac);
@@ -353,7 +361,8 @@ impl Biflow {
 
     /// The end: all flows leave, in the order of their ends.
     pub fn finish(&mut self, out: &mut dyn FnMut(FlowRecord)) {
-        let mut rest: Vec<Entry> = std::mem::take(&mut self.entries).into_values().collect();
+        let over = std::mem::take(&mut self.over).into_values();
+        let mut rest: Vec<Entry> = std::mem::take(&mut self.entries).into_values().chain(over).collect();
         self.queue.clear();
         rest.sort_by_key(|e| (e.end_us, e.seq));
         for entry in rest {
@@ -363,24 +372,22 @@ impl Biflow {
 
     fn expire(&mut self, out: &mut dyn FnMut(FlowRecord)) {
         let now = if self.live { self.passed_us } else { self.pieces };
-        while let Some((deadline, _, key)) = self.queue.first().copied() {
-            let full = self.entries.len() > self.capacity;
-            let patient = self
-                .entries
-                .get(&key)
-                .is_some_and(|e| now - e.arrived < self.patience || deadline >= self.clock_us);
+        while let Some((deadline, seq, key)) = self.queue.first().copied() {
+            let full = self.entries.len() + self.over.len() > self.capacity;
+            let held = self.entries.get(&key).filter(|e| e.seq == seq).or_else(|| self.over.get(&seq));
+            let patient = held.is_some_and(|e| now - e.arrived < self.patience || deadline >= self.clock_us);
             if !full && patient {
                 return;
             }
             self.evicted += u64::from(full && patient);
-            self.release(&key, out);
-        }
-    }
-
-    fn release(&mut self, key: &Key, out: &mut dyn FnMut(FlowRecord)) {
-        if let Some(entry) = self.entries.remove(key) {
-            self.queue.remove(&(entry.deadline_us, entry.seq, *key));
-            out(entry.record(FlowKind::Final));
+            self.queue.remove(&(deadline, seq, key));
+            let entry = match self.over.remove(&seq) {
+                Some(entry) => Some(entry),
+                None => self.entries.remove(&key),
+            };
+            if let Some(entry) = entry {
+                out(entry.record(FlowKind::Final));
+            }
         }
     }
 }
@@ -425,6 +432,7 @@ mod tests {
             sent: Counters { pkts, ip_bytes: pkts * 100, payload_bytes: pkts * 100 },
             received: Counters::default(),
             flags: (transport == proto::TCP).then_some(flags),
+            received_flags: None,
             vlan: None,
             src_mac: None,
             dst_mac: None,
@@ -553,6 +561,21 @@ mod tests {
             piece(A, 5000, B, 53, proto::UDP, (90_000, 90_010), 1, 0),
         ];
         assert_eq!(run(Biflow::of_files(), &udp).len(), 2);
+    }
+
+    #[test]
+    fn a_port_that_is_used_again_changes_no_order() {
+        let whole = |port: u16, ms: u64| {
+            [
+                piece(A, port, B, 80, proto::TCP, (ms, ms + 100), 5, 0x1b),
+                piece(B, 80, A, port, proto::TCP, (ms, ms + 100), 5, 0x1b),
+            ]
+        };
+        let pieces = [whole(9, 0), whole(1, 2000), whole(2, 4000), whole(1, 6000), whole(1, 8000)].concat();
+        for biflow in [Biflow::of_files(), Biflow::new(6, 1000, false), Biflow::new(0, 4, false)] {
+            let starts: Vec<u64> = run(biflow, &pieces).iter().map(|f| f.start_us / 1000).collect();
+            assert_eq!(starts, [0, 2000, 4000, 6000, 8000]);
+        }
     }
 
     #[test]

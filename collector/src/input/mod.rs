@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use faults::{Fault, Faults};
 pub use note::{Note, NoteBody};
-pub use open::{Format, Wish, open};
+pub use open::{Format, Wish, open, open_stream};
 use slips_agent::record::{AppRecord, ArpRecord, FlowRecord, Uid};
 use slips_agent::window::PartBuf;
 use slips_agent::wire::{Decoded, Folded};

@@ -81,6 +81,8 @@ pub struct Wish<'a> {
     pub time_format: Option<&'a str>,
     /// `--follow`: the source grows, and is read until the user ends.
     pub follow: bool,
+    /// `--positions`: where it is kept how far a source that grows was read.
+    pub positions: Option<&'a Path>,
     /// Packets of captures that are left out are those that do not pass.
     pub filter: Option<&'a Filter>,
 }
@@ -120,7 +122,15 @@ pub fn open(path: &Path, wish: &Wish<'_>) -> Result<Box<dyn Source>, Error> {
     if path.is_dir() {
         return folder(path, wish);
     }
-    let mut stream = Stream::open(path)?;
+    open_stream(Stream::open(path)?, path, wish)
+}
+
+/// The source that a stream is. `path` is where it comes from, `-` if that is no file: its name helps where the content leaves
+/// a choice.
+///
+/// # Errors
+/// It is not recognised, or not in the format that was said.
+pub fn open_stream(mut stream: Stream, path: &Path, wish: &Wish<'_>) -> Result<Box<dyn Source>, Error> {
     if let Some(format) = wish.format {
         return over(format, stream, path, wish);
     }
@@ -221,12 +231,18 @@ fn follow(path: &Path, wish: &Wish<'_>) -> Result<Box<dyn Source>, Error> {
         None if name.ends_with(".json") => Format::Suricata,
         None => Format::Zeek,
     };
+    let kept = |follow: Follow| -> Result<Box<dyn Source>, Error> {
+        Ok(Box::new(match wish.positions {
+            Some(file) => follow.with_positions(file)?,
+            None => follow,
+        }))
+    };
     match format {
-        Format::Zeek => Ok(Box::new(Follow::zeek(path))),
+        Format::Zeek => kept(Follow::zeek(path)),
         Format::Suricata if path.is_dir() => {
             Err(Error::new(&place, "is a folder; of Suricata the file eve.json itself is followed"))
         }
-        Format::Suricata => Ok(Box::new(Follow::suricata(path))),
+        Format::Suricata => kept(Follow::suricata(path)),
         other => Err(Error::new(
             &place,
             format!("holds {other}; Zeek's logs and Suricata's eve.json can be followed"),

@@ -43,7 +43,7 @@ pub struct Tail {
     path: PathBuf,
     /// Files that were opened and not yet asked about.
     pub opened: Vec<FileId>,
-    open: Option<(File, u64, u64)>,
+    open: Option<(File, FileId)>,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -67,6 +67,39 @@ impl Tail {
             number: 0,
             skipping: false,
         }
+    }
+
+    /// Goes on with the file that is called `found` now, behind `offset` bytes and `lines` lines that were read before, and then
+    /// with whatever is called `path`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is shorter than that.
+    pub fn resumed(path: &Path, found: &Path, offset: u64, lines: u64) -> io::Result<Self> {
+        let mut file = File::open(found)?;
+        let meta = file.metadata()?;
+        if meta.len() < offset {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.seek(SeekFrom::Start(offset))?;
+        let mut tail = Self::new(path);
+        tail.opened.push(file_id(&meta));
+        tail.open = Some((file, file_id(&meta)));
+        (tail.offset, tail.number) = (offset, lines);
+        Ok(tail)
+    }
+
+    /// What it follows.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file that is open, the bytes of it that were handed out as lines, and how many these are.
+    #[must_use]
+    pub fn position(&self) -> Option<(FileId, u64, u64)> {
+        let (_, id) = self.open.as_ref()?;
+        let held = if self.skipping { 0 } else { self.end - self.start };
+        Some((*id, self.offset.saturating_sub(held as u64), self.number))
     }
 
     /// The next line, or what else there is to know.
@@ -131,7 +164,7 @@ impl Tail {
             Ok(file) => {
                 let meta = file.metadata()?;
                 self.opened.push(file_id(&meta));
-                self.open = Some((file, meta.dev(), meta.ino()));
+                self.open = Some((file, file_id(&meta)));
                 self.forget();
                 Ok(true)
             }
@@ -166,7 +199,7 @@ impl Tail {
     }
 
     fn changed(&self) -> io::Result<Change> {
-        let Some((file, dev, ino)) = &self.open else { return Ok(Change::Another) };
+        let Some((file, (dev, ino, _))) = &self.open else { return Ok(Change::Another) };
         if file.metadata()?.len() < self.offset {
             return Ok(Change::Shorter);
         }

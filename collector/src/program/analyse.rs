@@ -180,7 +180,8 @@ fn open(inputs: &[Input], config: &mut Config) -> Result<Opened, Failure> {
                     format: *format,
                     time_format: config.timestamp_format.as_deref(),
                     filter: filter.as_ref(),
-                    follow: *follow,
+                    follow: follow.on,
+                    positions: follow.positions.as_deref(),
                 };
                 (shown(path), input::open(path, &wish).map_err(refused)?)
             }

@@ -54,6 +54,7 @@ pub(super) const FLAGS: &[&str] = &[
     "apply",
     "--dry-run",
     "--file",
+    "--positions",
     "serve",
     "update",
     "--now",
@@ -88,6 +89,9 @@ pub(super) struct Args {
     /// follow what is given with -f while it grows (Zeek logs, eve.json), until Ctrl-C
     #[argh(switch, short = 'g')]
     follow: bool,
+    /// with -g: file that keeps how far the logs were read; the next start with it goes on there, also through rotation
+    #[argh(option)]
+    positions: Option<PathBuf>,
     /// listen for NetFlow v5, v9 and IPFIX of routers on this address, for example 0.0.0.0:2055
     #[argh(option)]
     netflow: Vec<String>,
@@ -311,6 +315,15 @@ struct Serve {
     verbose: Option<String>,
 }
 
+/// Whether and how a source is followed while it grows.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Follow {
+    /// It is.
+    pub(super) on: bool,
+    /// Where it is kept how far it was read.
+    pub(super) positions: Option<PathBuf>,
+}
+
 /// One input.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Input {
@@ -321,7 +334,7 @@ pub(super) enum Input {
     /// NetFlow of routers, on an address.
     Netflow(String),
     /// Flows of a file or folder.
-    Flows(PathBuf, Option<Format>, bool),
+    Flows(PathBuf, Option<Format>, Follow),
 }
 
 impl Input {
@@ -330,7 +343,7 @@ impl Input {
         match self {
             Self::Packets(_) => false,
             Self::Interface(_) | Self::Netflow(_) => true,
-            Self::Flows(path, _, follow) => *follow || path.to_string_lossy().starts_with("unix:"),
+            Self::Flows(path, _, follow) => follow.on || path.to_string_lossy().starts_with("unix:"),
         }
     }
 }
@@ -468,7 +481,8 @@ impl Args {
             return Err(Failure::usage("-l writes no files, so -o has no use: leave one of them out"));
         }
         let live = (self.interface, self.netflow);
-        let flows = (self.filepath, self.follow);
+        let follow = Follow { on: self.follow, positions: self.positions };
+        let flows = (self.filepath, follow);
         let inputs = inputs(self.pcapfile, live, flows, self.nfdump, self.format)?;
         let block = self.blocking;
         if block && !inputs.iter().any(|input| matches!(input, Input::Interface(_))) {
@@ -482,7 +496,7 @@ impl Args {
 fn inputs(
     packets: Vec<PathBuf>,
     (interfaces, netflow): (Vec<String>, Vec<String>),
-    (flows, follow): (Vec<PathBuf>, bool),
+    (flows, follow): (Vec<PathBuf>, Follow),
     nfdump: Vec<PathBuf>,
     format: Option<String>,
 ) -> Result<Vec<Input>, Failure> {
@@ -493,8 +507,13 @@ fn inputs(
             "no input: give a capture file with -r, an interface with -i, flows with -f or -b (see --help)",
         ));
     }
-    if follow && (flows.is_empty() || files > 1) {
+    if follow.on && (flows.is_empty() || files > 1) {
         return Err(Failure::usage("-g (--follow) needs one input of -f, and no other"));
+    }
+    if follow.positions.is_some() && !follow.on {
+        return Err(Failure::usage(
+            "--positions keeps how far a growing source was read, so it needs -g (--follow)",
+        ));
     }
     if !netflow.is_empty() && files + interfaces.len() > 0 {
         return Err(Failure::usage("--netflow stands alone: leave out -i, -r, -f and -b"));
@@ -523,8 +542,8 @@ fn inputs(
     }
     let format =
         format.as_deref().map(str::parse::<Format>).transpose().map_err(|e| Failure::usage(e.to_string()))?;
-    let flows = flows.into_iter().map(|path| Input::Flows(path, format, follow));
-    let nfdump = nfdump.into_iter().map(|path| Input::Flows(path, Some(Format::Nfdump), false));
+    let flows = flows.into_iter().map(|path| Input::Flows(path, format, follow.clone()));
+    let nfdump = nfdump.into_iter().map(|path| Input::Flows(path, Some(Format::Nfdump), Follow::default()));
     let packets = packets.into_iter().map(Input::Packets);
     let live = interfaces.into_iter().map(Input::Interface).chain(netflow.into_iter().map(Input::Netflow));
     Ok(packets.chain(live).chain(flows).chain(nfdump).collect())
@@ -612,8 +631,8 @@ mod tests {
             [
                 Input::Packets("a".into()),
                 Input::Packets("-".into()),
-                Input::Flows("logs".into(), Some(Format::Zeek), false),
-                Input::Flows("nf".into(), Some(Format::Nfdump), false),
+                Input::Flows("logs".into(), Some(Format::Zeek), Follow::default()),
+                Input::Flows("nf".into(), Some(Format::Nfdump), Follow::default()),
             ]
         );
         assert!(many.json && many.check && many.out == Some("out".into()));

@@ -58,6 +58,7 @@ struct Fields {
     received: Counters,
     transport: u8,
     flags: Option<u8>,
+    received_flags: Option<u8>,
     ports: (u16, u16),
     src: Option<IpAddr>,
     dst: Option<IpAddr>,
@@ -136,9 +137,7 @@ impl Fields {
         match element {
             1 | 85 => (self.received.ip_bytes, self.received.payload_bytes) = (number(bytes), number(bytes)),
             2 | 86 => self.received.pkts = number(bytes),
-            6 => {
-                self.flags = Some(self.flags.unwrap_or_default() | bytes.last().copied().unwrap_or_default())
-            }
+            6 => self.received_flags = bytes.last().copied(),
             _ => {}
         }
     }
@@ -174,7 +173,8 @@ impl Fields {
             tuple: FiveTuple { orig_addr: src, orig_port, resp_addr: dst, resp_port, proto: self.transport },
             sent: self.sent,
             received: self.received,
-            flags: if self.transport == proto::TCP { self.flags } else { None },
+            flags: self.flags.filter(|_| self.transport == proto::TCP),
+            received_flags: self.received_flags.filter(|_| self.transport == proto::TCP),
             vlan: self.vlan,
             src_mac: self.src_mac,
             dst_mac: self.dst_mac,

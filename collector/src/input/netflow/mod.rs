@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use netflow_parser::{AutoScopedParser, NetflowParser};
 
 use decode::Sequences;
+use slips_agent::record::{FlowKind, FlowRecord};
 
 use super::biflow::Biflow;
 use super::tally::Tally;
@@ -75,33 +76,14 @@ impl Source for Netflow {
 
     fn read(&mut self, intake: &mut dyn Intake, job: Job<'_>) -> Result<InputTotals, Error> {
         let place = self.address.to_string();
-        let mut parser: AutoScopedParser = NetflowParser::builder()
-            .with_cache_size(TEMPLATES)
-            .try_multi_source()
-            .and_then(|p| p.with_max_sources(EXPORTERS))
-            .map_err(|e| Error::failed(&place, e.to_string()))?;
         let mut tally = Tally::new(None);
-        let mut biflow = Biflow::live();
-        let mut sequences = Sequences::default();
+        let mut machine = Machine::new().map_err(|what| Error::failed(&place, what))?;
         let mut datagram = vec![0; 1 << 16];
         let mut last_tick = Instant::now();
         while !job.stopped() {
             match self.socket.recv_from(&mut datagram) {
                 Ok((len, from)) => {
-                    let bytes = datagram.get(..len).unwrap_or_default();
-                    let result = parser.parse_from_source(from, bytes);
-                    for packet in &result.packets {
-                        sequences.see(from, packet, &mut tally.losses);
-                        decode::pieces(packet, from, &mut tally.losses, &mut |piece| {
-                            biflow.take(&piece, &mut |flow| {
-                                tally_hand(&mut tally.records, &mut tally.bytes, flow, intake)
-                            });
-                        });
-                    }
-                    if let Some(error) = result.error {
-                        let what = format!("a datagram is no NetFlow that is read: {error}");
-                        tally.faults.count("bad datagram", || (format!("{from}"), what));
-                    }
+                    machine.datagram(from, datagram.get(..len).unwrap_or_default(), &mut tally, intake);
                 }
                 Err(e)
                     if matches!(
@@ -117,32 +99,75 @@ impl Source for Netflow {
             if last_tick.elapsed() >= TICK {
                 let elapsed_us = u64::try_from(last_tick.elapsed().as_micros()).unwrap_or_default();
                 last_tick = Instant::now();
-                let now_us = biflow.pass(elapsed_us, &mut |flow| {
-                    tally_hand(&mut tally.records, &mut tally.bytes, flow, intake)
-                });
-                if biflow.evicted > 0 {
-                    tally.losses.insert("flows_evicted".to_owned(), biflow.evicted);
-                }
+                let now_us = machine.pass(elapsed_us, &mut tally, intake);
                 tally.report(job);
                 if now_us > 0 {
                     intake.idle(now_us);
                 }
             }
         }
-        biflow.finish(&mut |flow| tally.hand(Record::Flow(Box::new(flow)), intake, job));
+        machine.finish(&mut tally, intake);
         tally.report(job);
         Ok(tally.totals())
     }
 }
 
+/// Datagrams → flows, without socket and clock.
+pub struct Machine {
+    parser: AutoScopedParser,
+    sequences: Sequences,
+    biflow: Biflow,
+}
+
+impl Machine {
+    /// A machine that has heard of no exporter yet.
+    ///
+    /// # Errors
+    /// The parser refuses its bounds, in a sentence.
+    pub fn new() -> Result<Self, String> {
+        let parser = NetflowParser::builder()
+            .with_cache_size(TEMPLATES)
+            .try_multi_source()
+            .and_then(|p| p.with_max_sources(EXPORTERS))
+            .map_err(|e| e.to_string())?;
+        Ok(Self { parser, sequences: Sequences::default(), biflow: Biflow::live() })
+    }
+
+    /// Takes a datagram; flows that end with it leave at once.
+    pub fn datagram(&mut self, from: SocketAddr, bytes: &[u8], tally: &mut Tally, intake: &mut dyn Intake) {
+        let result = self.parser.parse_from_source(from, bytes);
+        for packet in &result.packets {
+            self.sequences.see(from, packet, &mut tally.losses);
+            let Tally { losses, records, bytes, .. } = &mut *tally;
+            decode::pieces(packet, from, losses, &mut |piece| {
+                self.biflow.take(&piece, &mut |flow| hand(records, bytes, flow, intake));
+            });
+        }
+        if let Some(error) = result.error {
+            let what = format!("a datagram is no NetFlow that is read: {error}");
+            tally.faults.count("bad datagram", || (format!("{from}"), what));
+        }
+    }
+
+    /// So much time has passed: what waits long enough leaves. Returns the clock of the exporters, 0 before the first.
+    pub fn pass(&mut self, elapsed_us: u64, tally: &mut Tally, intake: &mut dyn Intake) -> u64 {
+        let Tally { records, bytes, .. } = &mut *tally;
+        let now_us = self.biflow.pass(elapsed_us, &mut |flow| hand(records, bytes, flow, intake));
+        if self.biflow.evicted > 0 {
+            tally.losses.insert("flows_evicted".to_owned(), self.biflow.evicted);
+        }
+        now_us
+    }
+
+    /// The end: whatever waits leaves.
+    pub fn finish(&mut self, tally: &mut Tally, intake: &mut dyn Intake) {
+        self.biflow.finish(&mut |flow| hand(&mut tally.records, &mut tally.bytes, flow, intake));
+    }
+}
+
 /// [`Tally::hand`] without its report: that is due at the next tick.
-fn tally_hand(
-    records: &mut u64,
-    bytes: &mut u64,
-    flow: slips_agent::record::FlowRecord,
-    intake: &mut dyn Intake,
-) {
-    if flow.kind == slips_agent::record::FlowKind::Final {
+fn hand(records: &mut u64, bytes: &mut u64, flow: FlowRecord, intake: &mut dyn Intake) {
+    if flow.kind == FlowKind::Final {
         *bytes = bytes.saturating_add(flow.orig.ip_bytes).saturating_add(flow.resp.ip_bytes);
     }
     *records += 1;

@@ -1,12 +1,13 @@
+use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use slips_agent::record::{ConnState, FlowKind, FlowRecord, proto};
+use slips_agent::record::{ConnState, proto};
 
 use super::*;
 use crate::input::nfdump::Nfdump;
-use crate::input::testing::{Dice, public_data, read};
+use crate::input::testing::{Dice, Kept, public_data, read};
 
 /// Takes flows and counts them for the outside.
 struct Heard<'a>(&'a Mutex<Vec<FlowRecord>>);
@@ -59,13 +60,17 @@ fn run(program: &str, args: &[&str]) -> bool {
 
 #[test]
 fn replayed_by_the_real_nfreplay_it_is_what_the_file_holds() {
-    let Some(data) = public_data() else { return };
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/formats");
+    let mut files = vec![own.join("scan-vertical/nfcapd"), own.join("sweep-icmp/nfcapd")];
+    if let Some(data) = public_data() {
+        files.extend([
+            data.join("formats/reference/cryptowall4_c2/nfcapd.201601041600"),
+            data.join("formats/reference/dridex-2020-06-03/nfcapd/nfcapd.202006031900"),
+        ]);
+    }
     for version in ["5", "9"] {
-        for file in [
-            "formats/reference/cryptowall4_c2/nfcapd.201601041600",
-            "formats/reference/dridex-2020-06-03/nfcapd/nfcapd.202006031900",
-        ] {
-            let path = data.join(file);
+        for path in &files {
+            let file = path.display();
             let mut sent = true;
             let (flows, totals) = listen(
                 |to| {
@@ -76,11 +81,9 @@ fn replayed_by_the_real_nfreplay_it_is_what_the_file_holds() {
                 },
                 Duration::from_secs(1),
             );
-            if !sent {
-                return;
-            }
+            assert!(sent, "nfreplay is missing or failed: tests/setup installs it");
             let mine = finals(&flows);
-            let whole = read(&mut Nfdump::open(&path).unwrap());
+            let whole = read(&mut Nfdump::open(path).unwrap());
             let theirs = whole.kept.flows();
             assert_eq!(sums(&mine), sums(&theirs), "v{version} {file}: {:?}", totals.losses);
             let shape = |flows: &[&FlowRecord]| {
@@ -112,8 +115,8 @@ fn replayed_by_the_real_nfreplay_it_is_what_the_file_holds() {
 
 #[test]
 fn exported_by_the_real_softflowd_in_all_versions() {
-    let Some(data) = public_data() else { return };
-    let capture = data.join("generated/beacon-2s.pcap");
+    // One request every 2 s, 30 times.
+    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/beacon.pcap");
     let mut counts = Vec::new();
     for options in
         [&["-v", "5"][..], &["-v", "9"], &["-v", "10"], &["-v", "10", "-b"], &["-v", "10", "-A", "milli"]]
@@ -122,30 +125,32 @@ fn exported_by_the_real_softflowd_in_all_versions() {
         let (flows, totals) = listen(
             |to| {
                 let (to, file) = (to.to_string(), capture.to_string_lossy().into_owned());
-                let control = std::env::temp_dir().join(format!("slips-softflowd-{}", std::process::id()));
-                let control = control.to_string_lossy().into_owned();
+                // It removes its pid file at the end, whatever that is: never name one that others need. Without `none` it waits
+                // now and then for somebody who controls it (1.1.0 looks at memory that it has not set when it reads a file).
+                let pid = std::env::temp_dir().join(format!("slips-softflowd-{}.pid", std::process::id()));
+                let pid = pid.to_string_lossy().into_owned();
                 let mut args =
-                    vec!["30", "softflowd", "-r", &file, "-n", &to, "-d", "-c", &control, "-p", "/dev/null"];
+                    vec!["30", "softflowd", "-r", &file, "-n", &to, "-d", "-c", "none", "-p", &pid];
                 args.extend(options);
                 sent = run("timeout", &args);
             },
             Duration::from_secs(1),
         );
-        if !sent {
-            return;
-        }
+        assert!(sent, "softflowd is missing or failed: tests/setup installs it");
         let mine = finals(&flows);
         assert_eq!(totals.bad_records, 0, "{options:?} {:?}", totals.losses);
         let http: Vec<_> =
             mine.iter().filter(|f| f.tuple.proto == proto::TCP && f.tuple.resp_port == 80).collect();
         let shown = || mine.iter().map(|f| format!("{:?} {:?}", f.tuple, f.state)).collect::<Vec<_>>();
-        assert_eq!(http.len(), 45, "{options:?}: {:?}", shown());
+        assert_eq!(http.len(), 30, "{options:?}: {:?}", shown());
         assert!(
             http.iter().all(|f| f.state.established(f.pkts()) && f.resp.pkts > 0),
             "{options:?}: {:?}",
             shown()
         );
-        counts.push((mine.len(), sums(&mine).0));
+        // Version 5 has no room for IPv6.
+        let v4: Vec<_> = mine.iter().copied().filter(|f| f.tuple.orig_addr.is_ipv4()).collect();
+        counts.push((v4.len(), sums(&v4).0));
     }
     assert!(counts.windows(2).all(|w| w[0] == w[1]), "{counts:?}");
 }
@@ -216,21 +221,18 @@ fn no_bytes_can_harm() {
         12, 0, 4, 1, 4, 0, 12, 10, 0, 0, 1, 10, 0, 0, 2,
     ];
     let from: SocketAddr = "127.0.0.1:9".parse().unwrap();
-    let mut parser = NetflowParser::builder().with_cache_size(TEMPLATES).try_multi_source().unwrap();
     let mut dice = Dice(0x9f10);
-    let mut losses = crate::output::Losses::new();
-    let (mut sequences, mut biflow, mut flows) = (Sequences::default(), Biflow::live(), 0u64);
+    let mut machine = Machine::new().unwrap();
+    let (mut tally, mut kept) = (Tally::new(None), Kept::default());
     for seed in [&template[..], &v5(1)] {
         for _ in 0..5000 {
             let mut bytes = seed.to_vec();
             dice.damage(&mut bytes);
-            let result = parser.parse_from_source(from, &bytes);
-            for packet in &result.packets {
-                sequences.see(from, packet, &mut losses);
-                decode::pieces(packet, from, &mut losses, &mut |p| biflow.take(&p, &mut |_| flows += 1));
-            }
+            machine.datagram(from, &bytes, &mut tally, &mut kept);
         }
+        machine.pass(1_000_000, &mut tally, &mut kept);
     }
-    biflow.finish(&mut |_| flows += 1);
-    assert!(flows > 0);
+    machine.finish(&mut tally, &mut kept);
+    assert!(!kept.flows().is_empty());
+    assert!(tally.faults.total() > 0);
 }

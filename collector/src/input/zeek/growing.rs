@@ -3,7 +3,7 @@
 //! Enters: a folder or one log. Leaves: in each round the records that were written since the last, in the order of traffic.
 //! Logs are found by their plain names. What rotation leaves behind has another name and was mostly read before; a file that
 //! was rotated away before anybody looked at it is found by its identity and read then. What was rotated before the start is
-//! left alone.
+//! left alone, unless an earlier run has remembered what it had read: then all that came since is read.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ use super::folder::log_files;
 use super::kind::{Kind, LogKind, Named, of_name, plain_name};
 use super::log::Log;
 use super::merge::Merge;
-use crate::input::follow::Reader;
+use crate::input::follow::positions::Positions;
+use crate::input::follow::{Reader, resumed};
 use crate::input::stream::{Compression, Stream};
 use crate::input::tail::{FileId, file_id};
 use crate::input::tally::Tally;
@@ -26,6 +27,14 @@ pub struct Growing {
     read: Option<HashSet<FileId>>,
     logs: Vec<Log>,
     merge: Merge,
+}
+
+/// The log that a file of that name is.
+fn kind_of(name: &str) -> LogKind {
+    match of_name(name) {
+        Named::Log { log, .. } => log,
+        Named::Unused | Named::Unknown => LogKind { kind: Kind::Conn, open: false },
+    }
 }
 
 /// Files that the set may hold beside those that the folder has now.
@@ -49,11 +58,7 @@ impl Growing {
             if self.logs.is_empty() {
                 let name =
                     self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-                let log = match of_name(&name) {
-                    Named::Log { log, .. } => log,
-                    Named::Unused | Named::Unknown => LogKind { kind: Kind::Conn, open: false },
-                };
-                self.logs.push(Log::growing(log, &self.path));
+                self.logs.push(Log::growing(kind_of(&name), &self.path));
             }
             return Ok(());
         }
@@ -98,6 +103,27 @@ impl Growing {
 }
 
 impl Reader for Growing {
+    fn resume(&mut self, positions: &Positions, say: &dyn Fn(&str)) {
+        let mut read: HashSet<FileId> = positions.read.iter().copied().collect();
+        for position in &positions.files {
+            let name =
+                position.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            if let Some((tail, found)) = resumed(position, say) {
+                self.logs.push(Log::resumed(kind_of(&name), tail, &found));
+                self.known.push(position.path.clone());
+            }
+            // Whatever is left of it is read by the log that goes on with it.
+            read.insert(position.file);
+        }
+        self.read = Some(read);
+    }
+
+    fn positions(&self) -> Positions {
+        let mut read: Vec<FileId> = self.read.iter().flatten().copied().collect();
+        read.sort_unstable();
+        Positions::new(self.logs.iter().filter_map(Log::position).collect(), read)
+    }
+
     fn round(&mut self, tally: &mut Tally, intake: &mut dyn Intake, job: Job<'_>) -> Result<(), Error> {
         self.find()?;
         self.merge.drain(&mut self.logs, tally, intake, job);

@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicU64;
 use super::convert::Said;
 use super::kind::{LogKind, Named, of_name};
 use super::parser::{Notation, Parsed, Parser, Refusal};
+use crate::input::follow::positions::Position;
 use crate::input::lines::Lines;
 use crate::input::stream::Stream;
 use crate::input::tail::{FileId, Look, Tail};
@@ -167,6 +168,32 @@ impl Log {
             later: VecDeque::new(),
             latest_us: 0,
         }
+    }
+
+    /// A growing log of which an earlier run has read a part: `tail` goes on behind it, in the file that is called `found` now.
+    /// The header stands at its beginning.
+    #[must_use]
+    pub fn resumed(log: LogKind, tail: Tail, found: &std::path::Path) -> Self {
+        let mut resumed = Self::growing(log, tail.path());
+        if let Ok(file) = std::fs::File::open(found) {
+            let mut lines = Lines::new(std::io::Read::take(file, LOOKED_AT as u64));
+            while let Ok(Some(line)) = lines.next_line()
+                && line.bytes.starts_with(b"#")
+            {
+                // A bad line of the header was counted when it was read.
+                let _ = resumed.parser.line(line.bytes);
+            }
+        }
+        resumed.tail = Some(tail);
+        resumed
+    }
+
+    /// Where a growing log stands.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        let tail = self.tail.as_ref()?;
+        let (file, offset, lines) = tail.position()?;
+        Some(Position { path: tail.path().to_owned(), file, offset, lines })
     }
 
     /// Files that a growing log has opened since the last call.
