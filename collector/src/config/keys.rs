@@ -234,6 +234,18 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: "detection",
+        name: "detection_windows",
+        help: "Windows whose evidence adds up, for attackers that take their time: of 3 the one before weighs 2/3, the one before that 1/3. 1: each window by itself.",
+        set: |c, text| {
+            let most = u64::from(crate::evidence::MAX_SPAN);
+            let (windows, note) = number(text, 1, most, "a number of windows")?;
+            c.detection_windows = u32::try_from(windows).unwrap_or(1);
+            Ok(note)
+        },
+        show: |c| c.detection_windows.to_string(),
+    },
+    Key {
+        section: "detection",
         name: "disabled_detections",
         help: "Types of evidence that are not raised, separated by commas (names in docs/detections.md).",
         set: |c, text| {

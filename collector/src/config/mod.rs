@@ -51,6 +51,8 @@ pub struct Config {
     pub pcapfilter: String,
     /// `[detection] evidence_detection_threshold`, attacks per minute.
     pub evidence_threshold: f64,
+    /// `[detection] detection_windows`.
+    pub detection_windows: u32,
     /// `[modules] disable`.
     pub disabled_modules: Vec<String>,
     /// `[modules] timeline_human_timestamp`.
@@ -120,6 +122,7 @@ impl Default for Config {
             log_level: crate::evidence::ThreatLevel::Info,
             pcapfilter: String::new(),
             evidence_threshold: 0.25,
+            detection_windows: 1,
             disabled_modules: Vec::new(),
             timeline_human_timestamp: true,
             disabled_detections: Vec::new(),

@@ -132,7 +132,9 @@ impl Engine {
         let shards = threads(config);
         let grid = Grid::new(config.window_width_us);
         let most = Budget::new(config).evidence_of_kind;
-        let book = Book::new(config.evidence_threshold, config.window_width_us).with_room(most);
+        let book = Book::new(config.evidence_threshold, config.window_width_us)
+            .spanning(config.detection_windows)
+            .with_room(most);
         let files = folder.has_files().then(|| Arc::clone(&folder));
         let shard = || {
             let pages = Pages::new(files.clone(), config);

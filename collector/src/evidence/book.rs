@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::blocking::{Blocks, Cause, Decision, Shield};
+use super::past::{Past, Rest};
 use super::{Alert, Evidence, MAX_FLOWS, Side, ThreatLevel};
 use crate::engine::site::{Generations, Table};
 use crate::modules::{Count, Finding, Key, told_again};
@@ -45,6 +46,7 @@ pub struct Book {
     /// Evidence that may still grow, by kind.
     open: BTreeMap<&'static str, usize>,
     blocks: Blocks,
+    past: Past,
     last_evidence: u64,
     last_alert: u64,
     refused: u64,
@@ -58,6 +60,22 @@ struct Page {
     /// Accumulated threat, kept as it changes; added up anew before a decision.
     accumulated: f64,
     blocked: bool,
+}
+
+impl Page {
+    /// An alert uses what counts: gives it.
+    fn use_up(&mut self) -> Rest {
+        self.accumulated = 0.0;
+        let mut rest = Rest::default();
+        for line in &mut self.lines {
+            let weight = line.weight();
+            if weight > 0.0 {
+                rest.add(line.evidence.id, weight, &line.evidence.description);
+                line.used = true;
+            }
+        }
+        rest
+    }
 }
 
 #[derive(Debug)]
@@ -139,6 +157,7 @@ impl Book {
             windows: BTreeMap::new(),
             open: BTreeMap::new(),
             blocks: Blocks::new(width_us),
+            past: Past::new(1),
             last_evidence: 0,
             last_alert: 0,
             refused: 0,
@@ -151,6 +170,18 @@ impl Book {
     pub const fn with_room(mut self, of_kind: usize) -> Self {
         self.of_kind = of_kind;
         self
+    }
+
+    /// The same, where evidence of so many windows adds up; see [`Past`].
+    #[must_use]
+    pub fn spanning(self, windows: u32) -> Self {
+        Self { past: Past::new(windows), ..self }
+    }
+
+    /// Threat of a profile in a window that no alert has used.
+    fn left(&self, window: i64, profile: IpAddr) -> f64 {
+        let open = self.windows.get(&(window, profile)).map(|page| page.accumulated);
+        open.unwrap_or_else(|| self.past.sum(window, profile))
     }
 
     /// A profile was made, with its first window.
@@ -214,18 +245,36 @@ impl Book {
     }
 
     fn judge(&mut self, profile: IpAddr, number: i64, place: Where, herald: &mut impl Herald) {
-        let Some(page) = self.windows.get_mut(&(place.window, profile)) else { return };
+        let Some(page) = self.windows.get(&(place.window, profile)) else { return };
+        let before = || self.past.before(place.window);
+        let carried = before().map(|(window, share)| share * self.left(window, profile)).sum::<f64>();
         // A sum of decimal fractions may fall short of what it is on paper by its rounding.
-        if page.accumulated + ROUNDING < self.threshold {
+        if page.accumulated + carried + ROUNDING < self.threshold {
             return;
         }
-        let accumulated: f64 = page.lines.iter().map(Line::weight).sum();
-        page.accumulated = 0.0;
         self.last_alert += 1;
-        let counted: Vec<&mut Line> = page.lines.iter_mut().filter(|line| line.weight() > 0.0).collect();
-        let ids: Vec<u64> = counted.iter().map(|line| line.evidence.id).collect();
-        let text = sentence(profile, &counted, self.width_us);
-        counted.into_iter().for_each(|line| line.used = true);
+        let mut used = Rest::default();
+        let windows: Vec<(i64, f64)> = std::iter::once((place.window, 1.0)).chain(before()).collect();
+        let mut earlier = 0;
+        for (back, (window, share)) in (0..).zip(windows.into_iter()) {
+            let rest = match self.windows.get_mut(&(window, profile)) {
+                Some(page) => page.use_up(),
+                None => self.past.take(window, profile).unwrap_or_default(),
+            };
+            if !rest.lines.is_empty() {
+                earlier = back;
+            }
+            let (worst, sentence) = rest.worst;
+            if worst * share > used.worst.0 {
+                used.worst = (worst * share, sentence);
+            }
+            used.lines.extend(rest.lines.into_iter().map(|(id, weight)| (id, weight * share)));
+        }
+        used.lines.sort_unstable_by_key(|(id, _)| *id);
+        let accumulated = used.sum();
+        let ids: Vec<u64> = used.lines.iter().map(|(id, _)| *id).collect();
+        let text = sentence(profile, &used, self.width_us, earlier);
+        let Some(page) = self.windows.get_mut(&(place.window, profile)) else { return };
         let cause = Cause {
             profile,
             now_us: place.now_us,
@@ -286,13 +335,19 @@ impl Book {
     /// Window `window` is closed for all profiles: its evidence is settled and freed.
     pub fn close(&mut self, window: i64, herald: &mut impl Herald) {
         while let Some(entry) = self.windows.first_entry().filter(|entry| entry.key().0 <= window) {
-            for line in entry.remove().lines {
+            let (window, profile) = *entry.key();
+            let mut page = entry.remove();
+            if self.past.is_on() {
+                self.past.keep(window, profile, page.use_up());
+            }
+            for line in page.lines {
                 if let Some(open) = self.open.get_mut(line.evidence.kind) {
                     *open = open.saturating_sub(1);
                 }
                 herald.settle(line.evidence.id);
             }
         }
+        self.past.closed(window);
     }
 }
 
@@ -367,18 +422,18 @@ fn confidence(accumulated: f64, width_us: u64) -> f64 {
     ((accumulated / hours(width_us) - 4.8) / 21.2).clamp(0.0, 1.0)
 }
 
-fn sentence(profile: IpAddr, counted: &[&mut Line], width_us: u64) -> String {
-    let worst = counted.iter().reduce(|a, b| if b.weight() > a.weight() { b } else { a });
-    let worst = worst.map_or("", |line| line.evidence.description.as_str());
+/// `earlier`: windows before the present one that add to it.
+fn sentence(profile: IpAddr, used: &Rest, width_us: u64, earlier: u64) -> String {
     let span = if width_us == u64::MAX {
         "so far".to_owned()
     } else {
-        format!("within {}", timeline::duration(width_us))
+        format!("within {}", timeline::duration(width_us.saturating_mul(earlier + 1)))
     };
+    let (count, worst) = (used.lines.len(), &used.worst.1);
     format!(
         "{profile} behaves like an infected or attacking device: {} suspicious {} {span}. The worst: {worst}",
-        counted.len(),
-        if counted.len() == 1 { "finding" } else { "findings" },
+        count,
+        if count == 1 { "finding" } else { "findings" },
     )
 }
 

@@ -2,6 +2,7 @@
 
 pub mod blocking;
 mod book;
+mod past;
 pub mod whitelist;
 
 use std::net::IpAddr;
@@ -9,6 +10,9 @@ use std::net::IpAddr;
 use slips_agent::record::Uid;
 
 pub use book::{Book, Herald, Standing, Where, tellings, threshold};
+
+/// Windows whose evidence may add up.
+pub const MAX_SPAN: u32 = past::Past::MAX_SPAN;
 
 /// How bad a thing is. The values are those of today's Slips.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

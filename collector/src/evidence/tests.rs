@@ -247,3 +247,43 @@ fn a_flood_of_one_kind_hides_no_other() {
     book.take(Finding { profile: last, ..finding(1, ThreatLevel::High, 1.0) }, place(2), &mut heard);
     assert_eq!((heard.evidence.len(), book.refused()), (MOST + 2, 500));
 }
+
+/// Of three windows: ten high findings (0.8) in each make 8; 8 × 1/3 + 8 × 2/3 + 0.8 n reaches 15 at n = 9.
+#[test]
+fn a_slow_attacker_adds_up_over_detection_windows() {
+    let run = |span: u32, close: bool| {
+        let (mut book, mut heard) = (Book::new(0.25, HOUR).spanning(span), Heard::default());
+        for window in 5..=7_i64 {
+            for key in 0..10 {
+                book.take(finding(key, ThreatLevel::High, 1.0), place(window), &mut heard);
+            }
+            if close {
+                book.close(window - 1, &mut heard);
+            }
+        }
+        (book, heard)
+    };
+    assert!(run(1, true).1.alerts.is_empty(), "each window by itself");
+    assert!(run(2, true).1.alerts.is_empty(), "8 × 1/2 + 8 stays below 15");
+    // Whether the window before is closed already makes no difference.
+    for close in [true, false] {
+        let (mut book, mut heard) = run(3, close);
+        let [alert] = heard.alerts.as_slice() else { panic!("{:?}", heard.alerts) };
+        assert!((alert.accumulated - 15.2).abs() < 1e-9, "{}", alert.accumulated);
+        assert_eq!(alert.evidence, (1..=29).collect::<Vec<_>>(), "of all three windows");
+        assert!(
+            alert.description.contains("29 suspicious findings within 3 h 0 min"),
+            "{}",
+            alert.description
+        );
+        assert_eq!(alert.window, 3);
+        // The tenth of window 7 is left: 0.8 × 2/3, and 14.4 + 0.53 is not 15.
+        for key in 0..18 {
+            book.take(finding(key, ThreatLevel::High, 1.0), place(8), &mut heard);
+        }
+        assert_eq!(heard.alerts.len(), 1, "what an alert has used adds no more");
+        book.take(finding(18, ThreatLevel::Low, 1.0), place(8), &mut heard);
+        assert_eq!(heard.alerts.len(), 2);
+        assert_eq!(heard.alerts[1].evidence.first(), Some(&30));
+    }
+}
