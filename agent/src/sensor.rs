@@ -188,10 +188,13 @@ impl Sensor {
             return;
         };
         let inside = packet::decode(tunnel.link, tunnel.bytes, tunnel.wire_len);
-        // Tunnels without ports are no flows: what they carry has all that is to be said.
+        // IP in IP and mirrored ports are no flows: what they carry has all that is to be said. GRE is one as well: that two hosts keep a
+        // tunnel, or that one looks for others that do, is to be known by their addresses.
         let parent = if tunnel.kind.over_udp() {
             let service = if inside.is_ok() { Some(service(tunnel.kind)) } else { None };
             self.flow(seen, ip, service, sink)
+        } else if tunnel.kind == TunnelKind::Gre {
+            self.flow(seen, ip, None, sink).or_else(|| Some(tunnel_uid(ip)))
         } else {
             Some(tunnel_uid(ip))
         };

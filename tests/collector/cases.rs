@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use slips::config::Config;
 use slips::evidence::{Evidence, ThreatLevel};
+use slips::modules::catalog;
 
 use crate::detections::{Found, analyse_with};
 use crate::support;
@@ -34,7 +35,7 @@ impl Expected {
             let words: Vec<_> = line.split_whitespace().collect();
             match words.as_slice() {
                 ["not", kind, why @ ..] => {
-                    assert!(why.len() > 2, "{}: `{line}` lacks its reason", path.display());
+                    assert!(why.len() > 1, "{}: `{line}` lacks its reason", path.display());
                     expected.not.push((*kind).to_owned());
                 }
                 [first, ..] if first.starts_with('#') => {}
@@ -198,4 +199,29 @@ fn cases_lead_to_what_they_expect_and_nothing_else() {
     }
     assert!(run_cases > 0, "no case is called {wish}");
     assert!(wrong.is_empty(), "{}\n{} of {run_cases} cases differ in this", wrong.join("\n"), wrong.len());
+}
+
+/// Every type of the catalogue is shown by a case, and not shown by a case that comes near.
+#[test]
+fn every_type_has_a_case_that_shows_it_and_one_that_comes_near() {
+    let known: BTreeSet<&str> = catalog::kinds().map(|(_, kind)| kind.name).collect();
+    let (mut shown, mut not) = (BTreeSet::new(), BTreeSet::new());
+    for (name, folder) in folders() {
+        let expected = Expected::read(&folder.join("expected"));
+        for line in expected.lines.keys().filter(|line| !line.starts_with("alert ")) {
+            shown.insert(line.split(' ').nth(2).unwrap_or_default().to_owned());
+        }
+        not.extend(expected.not.iter().cloned());
+        for kind in shown.iter().chain(&not) {
+            assert!(known.contains(kind.as_str()), "{name}: there is no type {kind}");
+        }
+    }
+    let lacking = |have: &BTreeSet<String>| -> Vec<_> {
+        known.iter().copied().filter(|kind| !have.contains(*kind)).collect()
+    };
+    assert_eq!(
+        (lacking(&shown), lacking(&not)),
+        (Vec::new(), Vec::new()),
+        "types without a positive, without a negative case"
+    );
 }

@@ -7,12 +7,14 @@
 pub mod export;
 pub mod keys;
 mod raw;
+mod thresholds;
 pub mod update;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use slips_agent::network::Network;
+pub use thresholds::Thresholds;
 
 /// Which ends of a flow get features and detections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -87,6 +89,8 @@ pub struct Config {
     pub data_folder_written: Option<PathBuf>,
     /// Those databases, open. Not a key: the front of the program opens them ([`Config::open`]).
     pub geo: crate::info::Geo,
+    /// Figures of the detections, each in the section of its module.
+    pub thresholds: Thresholds,
     /// `[exporting_alerts]`.
     pub export: export::Export,
     /// The other keys of `[update]`.
@@ -140,6 +144,7 @@ impl Default for Config {
             geo_databases: Vec::new(),
             data_folder_written: None,
             geo: crate::info::Geo::default(),
+            thresholds: Thresholds::default(),
             export: export::Export::default(),
             indicators_folder: None,
             update: update::Update::default(),

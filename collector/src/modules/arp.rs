@@ -7,12 +7,12 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 
-use slips_agent::record::{ArpRecord, Mac};
+use slips_agent::record::{ArpRecord, FlowRecord, Mac};
 
 use super::{About, Context, Count, Entry, Finding, Hook, Key, Kind, Module, Needs};
 use crate::config::Config;
-use crate::evidence::ThreatLevel;
-use crate::profile::addr;
+use crate::evidence::{Side, ThreatLevel};
+use crate::profile::{Role, addr};
 
 /// For the list of modules.
 pub const ENTRY: Entry = Entry { about: &ABOUT, make };
@@ -20,7 +20,7 @@ pub const ENTRY: Entry = Entry { about: &ABOUT, make };
 static ABOUT: About = About {
     name: "arp",
     purpose: "Finds scans and poisoning by ARP in the local network.",
-    hears: &[Hook::Arp],
+    hears: &[Hook::Arp, Hook::Flow],
     kinds: &[ARP_SCAN, ARP_OUTSIDE_LOCALNET, UNSOLICITED_ARP, MITM_ARP_ATTACK],
 };
 
@@ -32,7 +32,7 @@ const ARP_SCAN: Kind = Kind {
     level: ThreatLevel::Low,
     level_note: "",
     confidence: "0.8",
-    keys: &[],
+    keys: &["[arp] scan_addresses", "[arp] scan_seconds"],
     source: "Slips 1.1.21, ARP: 5 addresses, 30 s",
     proof: "collector/src/modules/arp.rs: tests",
 };
@@ -66,19 +66,24 @@ const MITM_ARP_ATTACK: Kind = Kind {
     name: "mitm_arp_attack",
     needs: &[Needs::Arp],
     rule: "An unsolicited reply whose hardware address is known with another address; or an address that is claimed by a second hardware \
-           address, then by the first again within 10 minutes.",
+           address, then by the first again within 10 minutes; or one whose new hardware address tells a single host so 6 times within a \
+           minute; or a host reaches the internet through another device than the gateway, which has told it by ARP in the last 10 minutes \
+           that it is at an address, and speaks for another address as well.",
     level: ThreatLevel::Critical,
     level_note: "",
-    confidence: "0.2 for the first rule, 0.8 for the second",
+    confidence: "0.2 for the first rule, 0.8 for the others",
     keys: &[],
-    source: "Slips 1.1.21, ARP (first rule); flip-flop as known from arpwatch (second rule)",
+    source: "Slips 1.1.21, ARP (first rule); flip-flop as known from arpwatch (second rule); poisoning of single hosts as arpspoof, ettercap and \
+             bettercap do it, every 1 to 10 s, where a host asks again after 15 s at the earliest (RFC 4861, Linux): own (third and fourth rule)",
     proof: "collector/src/modules/arp.rs: tests",
 };
 
-/// Different addresses that make a scan.
-const SCAN_ADDRESSES: usize = 5;
-/// Time in which they must be asked for.
-const SCAN_TIME_US: u64 = 30_000_000;
+/// Times that a new device tells a single host where an address is.
+const TOLD: usize = 6;
+/// Time in which it does so.
+const TOLD_US: u64 = 60_000_000;
+/// How long a host believes what it was told.
+const BELIEVED_US: u64 = 600_000_000;
 /// Addresses counted of one scan; a local network of this size has had all its addresses asked for.
 const MAX_ASKED: usize = 65_536;
 /// Time between the two changes of a flip-flop.
@@ -93,7 +98,7 @@ fn make(_: &Config) -> Result<Box<dyn Module>, String> {
 /// What the profile asked for in this window.
 #[derive(Default)]
 struct Asked {
-    /// The latest different addresses with the time of the question, oldest first; [`SCAN_ADDRESSES`] suffice for the rule.
+    /// The latest different addresses with the time of the question, oldest first; as many as the rule needs.
     recent: VecDeque<(u64, Ipv4Addr)>,
     all: BTreeSet<Ipv4Addr>,
     scanning: bool,
@@ -104,6 +109,8 @@ struct Asked {
 struct Claims {
     present: Option<Mac>,
     before: Option<(Mac, u64)>,
+    /// The single host that the present one tells so, and when, latest last.
+    told: Option<(Mac, VecDeque<u64>)>,
 }
 
 impl Module for Arp {
@@ -114,6 +121,10 @@ impl Module for Arp {
             _ => {}
         }
         claim(arp, ctx);
+    }
+
+    fn flow(&self, flow: &FlowRecord, ctx: &mut Context<'_>) {
+        other_way_out(flow, ctx);
     }
 }
 
@@ -141,17 +152,18 @@ fn request(arp: &ArpRecord, ctx: &mut Context<'_>) {
     if !to_unknown || gateway {
         return;
     }
+    let (least, within_us) = (ctx.site.limits().arp_addresses, ctx.site.limits().arp_seconds * 1_000_000);
     let asked = ctx.window_state::<Asked>();
     if asked.all.len() < MAX_ASKED {
         asked.all.insert(arp.target_addr);
     }
     asked.recent.retain(|(_, addr)| *addr != arp.target_addr);
     asked.recent.push_back((arp.ts_us, arp.target_addr));
-    while asked.recent.len() > SCAN_ADDRESSES {
+    while asked.recent.len() > least {
         asked.recent.pop_front();
     }
     let first = asked.recent.front().map_or(arp.ts_us, |(ts, _)| *ts);
-    asked.scanning |= asked.recent.len() == SCAN_ADDRESSES && arp.ts_us.saturating_sub(first) <= SCAN_TIME_US;
+    asked.scanning |= asked.recent.len() == least && arp.ts_us.saturating_sub(first) <= within_us;
     if !asked.scanning {
         return;
     }
@@ -230,8 +242,10 @@ fn claim(arp: &ArpRecord, ctx: &mut Context<'_>) {
     let claims = ctx.profile_state::<Claims>();
     let Some(present) = claims.present.replace(arp.sender_mac) else { return };
     if present == arp.sender_mac {
+        insist(arp, ctx);
         return;
     }
+    claims.told = None;
     let back = claims.before.replace((present, arp.ts_us));
     let Some((first, changed_us)) = back else { return };
     if first != arp.sender_mac || arp.ts_us.saturating_sub(changed_us) > FLIP_FLOP_US {
@@ -245,6 +259,68 @@ fn claim(arp: &ArpRecord, ctx: &mut Context<'_>) {
         confidence: 0.8,
         victim: None,
         ..ctx.finding(&MITM_ARP_ATTACK, "two devices", description)
+    });
+}
+
+/// A device that took an address over tells a single host so, again and again: nobody asks that often.
+fn insist(arp: &ArpRecord, ctx: &mut Context<'_>) {
+    let single = !is_everybody(arp.eth_dst) && !is_nobody(arp.target_mac) && !is_everybody(arp.target_mac);
+    let claims = ctx.profile_state::<Claims>();
+    let Some((before, _)) = claims.before else { return };
+    if arp.operation != 2 || !single {
+        return;
+    }
+    let (whom, times) = claims.told.get_or_insert_with(|| (arp.eth_dst, VecDeque::new()));
+    if *whom != arp.eth_dst {
+        (*whom, *times) = (arp.eth_dst, VecDeque::new());
+    }
+    times.push_back(arp.ts_us);
+    if times.len() > TOLD {
+        times.pop_front();
+    }
+    let quick = times.front().is_some_and(|first| arp.ts_us.saturating_sub(*first) <= TOLD_US);
+    if times.len() < TOLD || !quick {
+        return;
+    }
+    let description = format!(
+        "{} keeps telling {} by ARP that it is {}, which was at {before}: the traffic between them may be read by the wrong device",
+        arp.sender_mac,
+        ctx.site.show(IpAddr::V4(arp.target_addr)),
+        ctx.site.show(ctx.profile.addr),
+    );
+    ctx.raise(Finding {
+        confidence: 0.8,
+        victim: Some(arp.target_addr.to_string()),
+        ..ctx.finding(&MITM_ARP_ATTACK, "keeps telling", description)
+    });
+}
+
+/// A connection into the internet through a device that is not the gateway and passes itself off as somebody.
+fn other_way_out(flow: &FlowRecord, ctx: &mut Context<'_>) {
+    let (Some(through), Some(gateway)) = (flow.resp_mac, ctx.site.gateway_mac()) else { return };
+    let outside = addr::is_public(flow.tuple.resp_addr) && !ctx.site.is_local(flow.tuple.resp_addr);
+    if ctx.subject.role != Role::Client || through == gateway || !outside {
+        return;
+    }
+    let me = ctx.profile.addr;
+    let end_us = flow.start_us.saturating_add(flow.duration_us);
+    let Some(device) = ctx.site.device(through) else { return };
+    let Some((claimed, to, at_us)) = device.whispered else { return };
+    let of_this_time = at_us <= end_us && at_us.saturating_add(BELIEVED_US) >= flow.start_us;
+    let own = device.addrs.iter().rev().find(|a| a.is_ipv4() && **a != claimed && **a != me).copied();
+    let Some(own) = own.filter(|_| to == me && of_this_time) else { return };
+    let description = format!(
+        "{} reaches the internet through {own} ({through}), which is not the router and has told it by ARP that it is {claimed}: it may be reading along",
+        ctx.site.show(me),
+    );
+    ctx.raise(Finding {
+        confidence: 0.8,
+        attacker: own.to_string(),
+        attacker_side: Side::Destination,
+        victim: Some(me.to_string()),
+        port: None,
+        proto: None,
+        ..ctx.finding(&MITM_ARP_ATTACK, "other way out", description)
     });
 }
 

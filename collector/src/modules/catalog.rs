@@ -146,7 +146,9 @@ mod tests {
             assert!(!about.hears.is_empty() && !about.purpose.is_empty(), "{}", about.name);
         }
         for (about, kind) in kinds() {
-            assert!(word(kind.name) && names.insert(kind.name), "{}", kind.name);
+            // A module may be called like the only type that it has.
+            let own = kind.name == about.name && about.kinds.len() == 1;
+            assert!(word(kind.name) && (names.insert(kind.name) || own), "{}", kind.name);
             for text in [kind.rule, kind.confidence, kind.source, kind.proof] {
                 assert!(!text.is_empty(), "{} {}", about.name, kind.name);
             }

@@ -1,7 +1,7 @@
 //! Certificates that vouch for nobody, or for somebody else; and downloads from paste sites.
 //!
 //! Enters: TLS handshakes and HTTP requests, ended flows for their size. Leaves: one evidence per server. A subject that names another
-//! registrable domain than the server name is not judged by itself: content networks do that all day, and who owns both domains is a
+//! registrable domain than the server name is worth knowing only: content networks do that all day, and who owns both domains is a
 //! question for WHOIS, which is not asked. Prevents: the pages of routers and printers being told as attacks.
 
 use std::collections::BTreeSet;
@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::evidence::ThreatLevel;
 use crate::evidence::whitelist::{End, Organisation};
 use crate::input::Text;
+use crate::modules::dns::domain;
 use crate::profile::{Role, addr};
 
 /// For the list of modules.
@@ -24,7 +25,7 @@ static ABOUT: About = About {
     name: "certificates",
     purpose: "Finds certificates that vouch for nobody or for somebody else, and downloads from paste sites.",
     hears: &[Hook::App, Hook::Flow],
-    kinds: &[SELF_SIGNED_CERTIFICATE, INCOMPATIBLE_CN, PASTEBIN_DOWNLOAD],
+    kinds: &[SELF_SIGNED_CERTIFICATE, INCOMPATIBLE_CN, CN_URL_MISMATCH, PASTEBIN_DOWNLOAD],
 };
 
 const SOURCE: &str = "Slips 1.1.21, flow alerts";
@@ -55,6 +56,20 @@ const INCOMPATIBLE_CN: Kind = Kind {
     proof: PROOF,
 };
 
+const CN_URL_MISMATCH: Kind = Kind {
+    name: "cn_url_mismatch",
+    needs: &[Needs::Tls],
+    rule: "Neither the common name of a server's certificate nor the first of its further names has the registered domain of the server name \
+           that was asked for, nor its first word; the server is outside, the certificate not self-signed, and no organisation of the whitelist \
+           owns both. One evidence per server name.",
+    level: ThreatLevel::Info,
+    level_note: "",
+    confidence: "0.3: content networks show one customer's certificate to another's visitors",
+    keys: &[],
+    source: "Slips 1.1.21, flow alerts, where both domains' owners by WHOIS must differ, for medium at 0.8; without asking WHOIS it is worth knowing only",
+    proof: PROOF,
+};
+
 const PASTEBIN_DOWNLOAD: Kind = Kind {
     name: "pastebin_download",
     needs: &[Needs::Tls, Needs::Http, Needs::Flows],
@@ -62,13 +77,11 @@ const PASTEBIN_DOWNLOAD: Kind = Kind {
     level: ThreatLevel::Info,
     level_note: "",
     confidence: "1",
-    keys: &[],
+    keys: &["[certificates] pastebin_bytes"],
     source: SOURCE,
     proof: PROOF,
 };
 
-/// Bytes that are a download.
-const PASTE_BYTES: u64 = 700;
 /// TLS flows to paste sites that are remembered until they end.
 const MAX_PASTES: usize = 256;
 
@@ -92,6 +105,7 @@ impl Module for Certificates {
             App::Tls(tls) => {
                 self_signed(tls, server, ctx);
                 incompatible(tls, server, ctx);
+                mismatch(tls, server, ctx);
                 if is_paste_site(&tls.server_name) {
                     let pastes = &mut ctx.profile_state::<Pastes>().0;
                     if pastes.len() < MAX_PASTES {
@@ -102,7 +116,7 @@ impl Module for Certificates {
             App::Http(http)
                 if is_paste_site(&http.host)
                     && &*http.method == "GET"
-                    && http.response_body_len > PASTE_BYTES =>
+                    && http.response_body_len > ctx.site.limits().paste_bytes =>
             {
                 pasted(server, http.response_body_len, ctx);
             }
@@ -115,7 +129,7 @@ impl Module for Certificates {
             return;
         }
         let paste = ctx.profile_state_if::<Pastes>().is_some_and(|pastes| pastes.0.remove(&flow.uid));
-        if paste && flow.resp.payload_bytes > PASTE_BYTES {
+        if paste && flow.resp.payload_bytes > ctx.site.limits().paste_bytes {
             pasted(flow.tuple.resp_addr, flow.resp.payload_bytes, ctx);
         }
     }
@@ -181,6 +195,41 @@ fn incompatible(tls: &Tls<Text>, server: IpAddr, ctx: &mut Context<'_>) {
         organisation.name()
     );
     ctx.raise(Finding { confidence: 0.9, ..ctx.finding(&INCOMPATIBLE_CN, server, description) });
+}
+
+/// What somebody registered, and the word of it that is theirs: `shop.co.uk` and `shop`.
+fn owner(name: &str) -> (&str, &str) {
+    let registered = domain::parts(name.strip_prefix("*.").unwrap_or(name)).registered;
+    (registered, registered.split('.').next().unwrap_or_default())
+}
+
+fn mismatch(tls: &Tls<Text>, server: IpAddr, ctx: &mut Context<'_>) {
+    let Some(leaf) = tls.certs.first().filter(|leaf| !leaf.self_signed) else { return };
+    let asked = tls.server_name.to_ascii_lowercase();
+    let (wanted, word) = owner(&asked);
+    if wanted.is_empty() || !addr::is_public(server) || ctx.site.is_local(server) {
+        return;
+    }
+    let shown: Vec<String> = common_name(&leaf.subject)
+        .into_iter()
+        .chain([&*leaf.san])
+        .filter(|name| !owner(name).0.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    let alike = |name: &String| owner(name).0 == wanted || owner(name).1 == word;
+    let together = |name: &String| {
+        let end = |name| Organisation::all().find(|o| o.owns(&End { names: &[name], ..End::default() }));
+        end(&asked).is_some_and(|one| end(name).is_some_and(|other| other.name() == one.name()))
+    };
+    let Some(first) = shown.first() else { return };
+    if shown.iter().any(|name| alike(name) || together(name)) {
+        return;
+    }
+    let description = format!(
+        "{} asked {server} for {asked} and was shown a certificate for {first}, which is somebody else's",
+        ctx.profile.addr
+    );
+    ctx.raise(Finding { confidence: 0.3, ..ctx.finding(&CN_URL_MISMATCH, asked.as_str(), description) });
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use slips_agent::record::{FlowRecord, Uid};
+use slips_agent::record::{FlowRecord, Uid, proto};
 
 use super::{About, Context, Count, Entry, Finding, Hook, Key, Kind, Module, Needs};
 use crate::config::Config;
@@ -28,12 +28,16 @@ const LONG_CONNECTION: Kind = Kind {
     needs: &[Needs::Flows],
     rule: "A connection is open for more than 1500 s; neither end is a multicast or broadcast address.",
     level: ThreatLevel::Low,
-    level_note: "",
+    level_note: "info on ports of services that are kept open by design: push messages, instant messages, MQTT, mail that waits",
     confidence: "seconds / 86,400, at most 1 (0.02 at 25 min)",
     keys: &["[longconnections] long_connection_threshold"],
     source: "Slips 0.7.1 and 1.1.21, flow alerts: 1500 s, 1 at 24 h",
     proof: "collector/src/modules/long_connections.rs: tests",
 };
+
+/// TCP ports of services whose client stays connected for as long as it is online: IMAP (RFC 2177), XMPP (RFC 6120), the push services of
+/// Apple and Google, MQTT.
+const KEPT_OPEN: [u16; 9] = [143, 993, 1883, 5222, 5223, 5228, 5229, 5230, 8883];
 
 struct LongConnections {
     threshold_us: u64,
@@ -82,7 +86,9 @@ impl LongConnections {
         );
         #[allow(clippy::cast_precision_loss, reason = "a share of a day")]
         let days = flow.duration_us as f64 / 86_400e6;
+        let by_design = tuple.proto == proto::TCP && KEPT_OPEN.contains(&tuple.resp_port);
         ctx.raise(Finding {
+            level: if by_design { ThreatLevel::Info } else { LONG_CONNECTION.level },
             confidence: days,
             count: Count::Add(u64::from(news)),
             ..ctx.finding(&LONG_CONNECTION, Key::from((peer, tuple.resp_port, tuple.proto)), description)

@@ -19,6 +19,7 @@ mod context;
 pub mod dhcp;
 pub mod dns;
 mod finding;
+pub mod habits;
 pub mod http;
 pub mod login;
 pub mod long_connections;
@@ -26,6 +27,7 @@ pub mod mining;
 pub mod misused_ports;
 pub mod new_device;
 pub mod odd_connections;
+pub mod overlays;
 pub mod scans;
 pub mod sources;
 pub mod spreading;
@@ -108,6 +110,8 @@ pub trait Module: Send + Sync {
 pub struct Marks {
     /// The profile scans: single connections to odd ports tell nothing more.
     pub scanner: bool,
+    /// The profile takes part in a peer-to-peer network: its UDP goes to any port.
+    pub p2p: bool,
 }
 
 /// How a module comes to be.
@@ -143,6 +147,8 @@ pub const MODULES: &[Entry] = &[
     unknown_port::ENTRY,
     spreading::ENTRY,
     mining::ENTRY,
+    overlays::ENTRY,
+    habits::ENTRY,
     new_device::ENTRY,
 ];
 

@@ -3,14 +3,17 @@
 //! Enters: notes and ended flows. Leaves: evidence of its own with the source's severity. Zeek's notices of scans and guessed passwords
 //! are told by the modules for scans and log-ins. Prevents: a rule set's remarks on odd packets being told like its alerts.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use slips_agent::record::{FlowRecord, proto};
 
-use super::{About, Context, Entry, Finding, Hook, Key, Kind, Module, Needs};
+use super::{About, Context, Count, Entry, Finding, Hook, Key, Kind, Module, Needs};
 use crate::config::Config;
 use crate::evidence::ThreatLevel;
 use crate::input::note::{Signature, Tunnel};
 use crate::input::{Note, NoteBody};
-use crate::profile::Role;
+use crate::profile::{Role, addr};
 
 /// For the list of modules.
 pub const ENTRY: Entry = Entry { about: &ABOUT, make };
@@ -50,11 +53,16 @@ const GRE_TUNNEL: Kind = Kind {
 
 const GRE_SCAN: Kind = Kind {
     name: "gre_scan",
-    needs: &[Needs::Notes],
-    rule: "Zeek discovered a GRE tunnel.",
-    source: "Slips 1.1.21, flow alerts",
+    rule: "Zeek discovered a GRE tunnel; or GRE packets to 5 hosts that do not answer, in a window.",
+    confidence: "1; 0.8 for hosts that do not answer",
+    source: "Slips 1.1.21, flow alerts (Zeek's tunnel log only); 5 hosts as in its ICMP scans",
     ..GRE_TUNNEL
 };
+
+/// Hosts that make a scan for tunnels: as many as an ICMP scan takes.
+const SWEEP: usize = 5;
+/// Hosts counted of one.
+const MAX_HOSTS: usize = 1024;
 
 struct Sources;
 
@@ -64,8 +72,11 @@ fn make(_: &Config) -> Result<Box<dyn Module>, String> {
 
 impl Module for Sources {
     fn flow(&self, flow: &FlowRecord, ctx: &mut Context<'_>) {
-        let both = flow.orig.pkts > 0 && flow.resp.pkts > 0;
-        if flow.tuple.proto != proto::GRE || !both || ctx.subject.role != Role::Client {
+        if flow.tuple.proto != proto::GRE || ctx.subject.role != Role::Client {
+            return;
+        }
+        if flow.orig.pkts == 0 || flow.resp.pkts == 0 {
+            unanswered(flow.tuple.resp_addr, ctx);
             return;
         }
         let description = format!(
@@ -86,6 +97,26 @@ impl Module for Sources {
             _ => {}
         }
     }
+}
+
+/// Hosts that were sent GRE and did not answer, in a window.
+#[derive(Default)]
+struct Unanswered(BTreeSet<IpAddr>);
+
+fn unanswered(peer: IpAddr, ctx: &mut Context<'_>) {
+    let hosts = &mut ctx.window_state::<Unanswered>().0;
+    if !addr::is_host(peer) || hosts.len() >= MAX_HOSTS || !hosts.insert(peer) || hosts.len() < SWEEP {
+        return;
+    }
+    let count = hosts.len();
+    let description =
+        format!("{} looked for GRE tunnels at {count} hosts, which did not answer", ctx.profile.addr);
+    ctx.raise(Finding {
+        confidence: 0.8,
+        victim: None,
+        count: Count::Total(count as u64),
+        ..ctx.finding(&GRE_SCAN, (), description)
+    });
 }
 
 fn fired(signature: &Signature, ctx: &mut Context<'_>) {

@@ -34,7 +34,7 @@ const LATERAL_MOVEMENT: Kind = Kind {
     level: ThreatLevel::Medium,
     level_note: "high from 10 addresses",
     confidence: "0.7; 0.3 while the profile is known for less than a day, since then everything is new",
-    keys: &[],
+    keys: &["[spreading] neighbours"],
     source: "own; the technique is MITRE ATT&CK T1021, remote services",
     proof: "collector/src/modules/spreading.rs: tests",
 };
@@ -56,8 +56,6 @@ const IOT_BOTNET: Kind = Kind {
 
 /// Ports by which a host is administered from afar.
 const ADMIN: [u16; 9] = [22, 23, 135, 139, 445, 3389, 5900, 5985, 5986];
-/// New neighbours that make lateral movement.
-const NEW: usize = 3;
 /// New neighbours that make it worse.
 const MANY: usize = 10;
 /// New neighbours counted in a window.
@@ -148,8 +146,9 @@ fn lateral(flow: &FlowRecord, ctx: &mut Context<'_>) {
     let neighbours = &mut ctx.profile_state::<Neighbours>().0;
     let known = neighbours.get(&peer).is_some();
     neighbours.touch(peer);
+    let least = ctx.site.limits().new_neighbours;
     let new = &mut ctx.window_state::<New>().0;
-    if known || new.len() >= MAX_NEW || !new.insert(peer) || new.len() < NEW {
+    if known || new.len() >= MAX_NEW || !new.insert(peer) || new.len() < least {
         return;
     }
     let count = new.len();

@@ -34,7 +34,7 @@ const DATA_UPLOAD: Kind = Kind {
     level: ThreatLevel::Info,
     level_note: "a second evidence, on the receiver: high",
     confidence: "0.6",
-    keys: &[],
+    keys: &["[upload] connection_megabytes", "[upload] window_megabytes"],
     source: "Slips 1.1.21, flow alerts",
     proof: "collector/src/modules/upload.rs: tests",
 };
@@ -53,10 +53,8 @@ const EXFILTRATION: Kind = Kind {
     proof: "collector/src/modules/upload.rs: tests",
 };
 
-/// Bytes in one flow.
-const FLOW_BYTES: u64 = 100_000_000;
-/// Bytes to one address in a window.
-const WINDOW_BYTES: u64 = 500_000_000;
+/// A megabyte as the thresholds have it.
+const MEGABYTE: u64 = 1_000_000;
 /// Receivers kept in one generation.
 const MAX_PEERS: usize = 1024;
 
@@ -112,7 +110,7 @@ impl Module for Upload {
         if outside {
             sent.outside = sent.outside.saturating_add(bytes);
         }
-        if bytes >= FLOW_BYTES {
+        if bytes >= ctx.site.limits().upload_connection_mb * MEGABYTE {
             upload(peer, bytes, "in one connection", ctx);
         }
     }
@@ -123,7 +121,8 @@ impl Module for Upload {
         let mut to: Vec<(IpAddr, u64)> = sent.to.iter().map(|(peer, bytes)| (*peer, *bytes)).collect();
         to.sort_unstable_by_key(|(peer, bytes)| (std::cmp::Reverse(*bytes), *peer));
         let most = to.iter().find(|(peer, _)| !addr::is_private(*peer) && !ctx.site.is_local(*peer)).copied();
-        for (peer, bytes) in to.into_iter().take_while(|(_, bytes)| *bytes >= WINDOW_BYTES) {
+        let least = ctx.site.limits().upload_window_mb * MEGABYTE;
+        for (peer, bytes) in to.into_iter().take_while(|(_, bytes)| *bytes >= least) {
             upload(peer, bytes, "in this time window", ctx);
         }
         let past = &mut ctx.profile_state::<Past>().0;

@@ -214,3 +214,52 @@ def listed_name(c):
 def listed_answer(c):
     """A harmless name is answered with a listed address"""
     c.dns(0, PC, "www.shop.com", ["128.66.5.9"])
+
+
+PRINTS = """
+    ja3,description
+    "e7d705a3286e19ea42f587b344ee6865","medium","a remote access tool"
+"""
+HASHES = """
+    "t13d1516h2_8daaf6152771_02713d6af862","high","a stealer's JA4"
+    "0123456789abcdef0123456789abcdef01234567","high","a bot's certificate or file"
+"""
+
+
+def tls(z, ends, t, **more):
+    z.add("ssl", t, **ends, version="TLSv12", cipher="TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", server_name="www.shop.com", resumed=False, established=True, **more)
+
+
+@case(log=Zeek, conf=LISTS, lists={"ja3.csv": PRINTS})
+def listed_ja3(z):
+    """The JA3 of a program is listed, in another connection that of a server"""
+    tls(z, z.conn(0, PC, OUT, 443, service="ssl"), 0.1, ja3="e7d705a3286e19ea42f587b344ee6865", ja3s="00000000000000000000000000000001")
+    tls(z, z.conn(60, TV, "128.66.7.8", 443, service="ssl"), 60.1, ja3="00000000000000000000000000000002", ja3s="e7d705a3286e19ea42f587b344ee6865")
+
+
+@case(log=Zeek, conf=LISTS, lists={"hashes.csv": HASHES})
+def listed_ja4_and_certificate(z):
+    """The JA4 of a program is listed, in another connection the certificate of a server"""
+    tls(z, z.conn(0, PC, OUT, 443, service="ssl"), 0.1, ja4="t13d1516h2_8daaf6152771_02713d6af862")
+    tls(z, z.conn(60, TV, "128.66.7.8", 443, service="ssl"), 60.1, cert_chain_fuids=["F1"])
+    z.add("x509", 60.05, id="F1", fingerprint="0123456789abcdef0123456789abcdef01234567", subject="CN=www.shop.com", **{"certificate.issuer": "CN=Test CA 1"})
+
+
+@case(log=Zeek, conf=LISTS, lists={"hashes.csv": HASHES})
+def listed_file(z):
+    """A file whose SHA-1 is listed comes over HTTP"""
+    ends = z.conn(0, PC, OUT, 80, service="http")
+    z.add("files", 0.2, fuid="F1", **ends, source="HTTP", mime_type="application/zip", filename="a.zip", seen_bytes=900, is_orig=False, local_orig=False,
+          tx_hosts=[OUT], rx_hosts=[PC], sha1="0123456789abcdef0123456789abcdef01234567")
+
+
+@case(log=Zeek, conf=LISTS, lists={"ja3.csv": PRINTS, "hashes.csv": HASHES},
+      near={"malicious_ja3": "one digit differs", "malicious_ja3s": "one digit differs", "malicious_ja4": "the middle part is the same, the last one differs",
+            "malicious_ssl_cert": "one digit differs", "malicious_downloaded_file": "one digit differs"})
+def listed_prints_nearly(z):
+    """Fingerprints and hashes that are listed but for one digit"""
+    tls(z, z.conn(0, PC, OUT, 443, service="ssl"), 0.1, ja3="e7d705a3286e19ea42f587b344ee6866", ja3s="e7d705a3286e19ea42f587b344ee6864", ja4="t13d1516h2_8daaf6152771_02713d6af863", cert_chain_fuids=["F2"])
+    z.add("x509", 0.05, id="F2", fingerprint="0123456789abcdef0123456789abcdef01234568", subject="CN=www.shop.com", **{"certificate.issuer": "CN=Test CA 1"})
+    ends = z.conn(10, PC, OUT, 80, service="http")
+    z.add("files", 10.2, fuid="F1", **ends, source="HTTP", mime_type="application/zip", filename="a.zip", seen_bytes=900, is_orig=False, local_orig=False,
+          tx_hosts=[OUT], rx_hosts=[PC], sha1="0123456789abcdef0123456789abcdef01234569")

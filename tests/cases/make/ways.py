@@ -1,8 +1,10 @@
 """Cases of connections: where to, how often, how long, how much."""
+import ipaddress
 import random
+import struct
 
 from case import Eve, Zeek, case
-from net import PC, ROUTER, TV, mac
+from net import PC, ROUTER, TV, checksum, mac
 
 OUT = "128.66.7.7"
 
@@ -206,7 +208,7 @@ def beacon_late(c):
 def beacon_habit(z):
     """A plug reports to its maker's cloud every 10 minutes, for three days
 
-    In the first hours it might be anything; what goes on since the first day is its habit, and stays low."""
+    In the first hours it might be anything, and is told; what has gone on for a day is a habit, and stays low."""
     for n in range(6 * 72):
         z.conn(600 * n + n % 3, TV, "128.66.50.1", 8883, service="ssl", sent=220, got=180)
 
@@ -338,6 +340,30 @@ def signature_odd_packet(e):
           tcp={"tcp_flags": "1b", "syn": True, "fin": True, "psh": True, "ack": True, "state": "closed"})
 
 
+def inside_gre(c, t, src, dst, inner_src, inner_dst, kind):
+    """A ping inside GRE."""
+    body = struct.pack("!BBHHH", kind, 0, 0, 7, 1) + b"\x00" * 48
+    body = body[:2] + struct.pack("!H", checksum(body)) + body[4:]
+    a, b = ipaddress.ip_address(inner_src), ipaddress.ip_address(inner_dst)
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0x4000, 64, 1, 0) + a.packed + b.packed
+    c.ip(t, src, dst, 47, b"\x00\x00\x08\x00" + head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body)
+
+
+@case()
+def gre_tunnel(c):
+    """A computer keeps a GRE tunnel to a host outside and pings through it"""
+    for n in range(5):
+        inside_gre(c, n, PC, OUT, "172.31.8.2", "172.31.8.1", 8), inside_gre(c, n + 0.03, OUT, PC, "172.31.8.1", "172.31.8.2", 0)
+
+
+@case()
+def gre_sweep(c):
+    """A computer looks for GRE tunnels at 12 hosts, of which none answers"""
+    for n in range(12):
+        for again in range(2):
+            inside_gre(c, n + again / 5, PC, f"128.66.8.{n + 1}", "172.31.8.2", "172.31.8.1", 8)
+
+
 @case(near={"gre_tunnel": "nobody answers: GRE packets go one way only", "gre_scan": "one host is tried, and no source says that a tunnel was found"})
 def gre_one_way(c):
     """GRE packets that nobody answers"""
@@ -390,3 +416,62 @@ def arp_unsolicited(c):
     """A device announces an address to everybody with replies that nobody asked for"""
     for n in range(3):
         c.arp(n, 2, TV, TV, target_mac=b"\xff" * 6)
+
+
+@case(info=["p2p_traffic"])
+def torrent(c):
+    """A computer talks from one UDP port with 25 hosts on as many ports"""
+    for n in range(25):
+        c.ask(n, PC, f"128.66.{n + 10}.{n + 1}", 6881 + 137 * n, b"d1:ad2:id20:" + b"x" * 60, b"d1:rd2:id20:" + b"y" * 80, sport=51413)
+
+
+@case(near={"p2p_traffic": "many hosts from one port, but one port of theirs; and 40 name servers, each asked from a port of its own"})
+def torrent_not(c):
+    """A game's server list, and a resolver that asks many name servers"""
+    for n in range(25):
+        c.ask(n, PC, f"128.66.{n + 10}.{n + 1}", 27015, b"\xff\xff\xff\xffTSource Engine Query\x00", b"\xff\xff\xff\xffI" + b"y" * 60, sport=27005)
+    for n in range(40):
+        c.dns(100 + n, PC, f"host{n}.shop.com", ["128.66.7.8"], server=f"128.66.{n + 60}.53")
+
+
+def usual(z, hours, busy=1):
+    """A television: some of many servers of its maker, each hour. Returns when the last hour ends."""
+    rng = random.Random(9)
+    for hour in range(hours):
+        for n in range(rng.randrange(8 * busy, 14 * busy)):
+            ends = z.conn(3600 * hour + 20 + rng.randrange(3500), TV, f"128.66.71.{rng.randrange(1, 250)}", 443, service="ssl", sent=900, got=40_000)
+            z.add("ssl", 3600 * hour + 20, **ends, version="TLSv13", cipher="TLS_AES_128_GCM_SHA256", server_name=f"c{rng.randrange(400)}.maker.com", resumed=False, established=True, ja4="t13d1516h2_8daaf6152771_02713d6af862")
+    return 3600 * hours
+
+
+@case(log=Zeek)
+def unlike_own_past(z):
+    """A television that has talked to a dozen servers an hour for 30 hours contacts 90 hosts in the next, half of them in vain, and sends 60 MB"""
+    t = usual(z, 30)
+    for n in range(90):
+        failed = n % 2
+        z.conn(t + 30 * n, TV, f"128.66.{n + 80}.7", 4000 + n % 2, **({"state": "S0", "sent": 0, "got": 0, "history": "S", "duration": 0.0} if failed else {"service": "ssl", "sent": 1_400_000, "got": 4000}))
+
+
+@case(log=Zeek, near={"unlike_own_past": "more than ever before, but not twice as much"})
+def unlike_own_past_not(z):
+    """A television on a long evening: 36 hosts in an hour instead of 27 at most"""
+    t = usual(z, 30, busy=2)
+    for n in range(40):
+        z.conn(t + 60 * n, TV, f"128.66.{n % 36 + 80}.7", 443, service="ssl", sent=1400, got=900_000)
+
+
+@case(info=["new_device"])
+def device_new(c):
+    """A device comes into a network that has been watched for 30 hours"""
+    for n in range(30):
+        c.whois(3600 * n, PC, ROUTER), c.https(3600 * n + 1, PC, OUT, "www.shop.com", version="1.3")
+    c.whois(108_000, TV, ROUTER), c.https(108_001, TV, OUT, "www.shop.com", version="1.3")
+
+
+@case(near={"new_device": "it comes 23 hours after the traffic began; a day is needed to know who lives here"})
+def device_first_day(c):
+    """A device that is switched on in the evening of the first day"""
+    for n in range(30):
+        c.whois(3600 * n, PC, ROUTER), c.https(3600 * n + 1, PC, OUT, "www.shop.com", version="1.3")
+    c.whois(82_800, TV, ROUTER), c.https(82_801, TV, OUT, "www.shop.com", version="1.3")

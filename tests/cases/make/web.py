@@ -2,7 +2,7 @@
 import base64
 
 from case import Zeek, case
-from net import PC, ROUTER, TV
+from net import PC, ROUTER, TV, handshake
 
 OUT = "128.66.7.7"
 SITE = "www.shop.com"
@@ -219,3 +219,90 @@ def mail_sent(c):
     look_up(c)
     mail(c, 1, PC, OUT, b"secret", b"235 2.7.0 Authentication successful\r\n")
     mail(c, 10, PC, OUT, None)
+
+
+@case(info=["cn_url_mismatch"])
+def certificate_of_another(c):
+    """A server shows a certificate of somebody else than it was asked for"""
+    look_up(c)
+    c.https(1, PC, OUT, SITE, subject="/CN=www.florist.org", names=["www.florist.org"])
+
+
+@case(near={"cn_url_mismatch": "the same owner's domain of another country, and a name below the one of the certificate"})
+def certificate_of_same_owner(c):
+    """One shop with domains in two countries and a certificate with a star"""
+    look_up(c)
+    c.https(1, PC, OUT, "www.shop.de", subject="/CN=shop.com", names=["shop.com"])
+    c.https(2, PC, OUT, "pictures.shop.com", subject="/CN=*.shop.com", names=["*.shop.com"])
+
+
+def rdp(c, t, server, said, pause):
+    hello = b"\x03\x00\x00\x2b\x26\xe0\x00\x00\x00\x00\x00Cookie: mstshash=anna\r\n\x01\x00\x08\x00\x03\x00\x00\x00"
+    reply = b"\x03\x00\x00\x13\x0e\xd0\x00\x00\x124\x00\x02\x0f\x08\x00\x02\x00\x00\x00"
+    return c.session(t, PC, server, 3389, [(">", hello), ("<", reply), *handshake("rdp.shop.com", sent=said, got=900), pause])
+
+
+@case()
+def rdp_guessed(c):
+    """12 log-ins to a remote desktop, each refused within a second"""
+    look_up(c)
+    for n in range(12):
+        rdp(c, 5 + 3 * n, OUT, 700, 0.5)
+
+
+@case(near={"password_guessing": "eight log-ins, nine are needed; and one that lasts, since somebody works there"})
+def rdp_at_work(c):
+    """A remote desktop is used, with a line that breaks eight times"""
+    look_up(c)
+    for n in range(8):
+        rdp(c, 5 + 60 * n, OUT, 700, 0.5)
+    rdp(c, 600, OUT, 26_000, 240.0)
+
+
+@case(conf="""
+      [logins]
+      attempts = 3
+      [certificates]
+      pastebin_bytes = 5000
+      """)
+def thresholds_set(c):
+    """An owner who wants to hear of three refused log-ins
+
+    Thresholds are keys of the configuration."""
+    look_up(c)
+    for n in range(3):
+        mail(c, 1 + 20 * n, PC, OUT, b"secret%d" % n)
+
+
+def telnet(c, t, server, words):
+    talk = [("<", b"\xff\xfb\x01\xff\xfb\x03camera login: ")]
+    for word in words:
+        talk += [(">", b"root\r\n"), ("<", b"Password: "), (">", word + b"\r\n"), 1.0, ("<", b"\r\nLogin incorrect\r\ncamera login: ")]
+    return c.session(t, PC, server, 23, talk)
+
+
+@case(info=["login"])
+def telnet_guessed(c):
+    """12 passwords of a camera are guessed over telnet, three a connection, those that worms of devices try first"""
+    look_up(c)
+    words = (b"xc3511", b"vizxv", b"admin", b"888888", b"default", b"123456", b"54321", b"support", b"root", b"12345", b"user", b"pass")
+    for n in range(4):
+        telnet(c, 2 + 10 * n, OUT, words[3 * n : 3 * n + 3])
+
+
+@case()
+def agent_of_another_maker(c):
+    """A device of Apple, by its hardware address, says that it is Windows"""
+    c.macs[PC] = bytes.fromhex("0c4de9000010")
+    look_up(c)
+    c.http(1, PC, OUT, SITE, agent="Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/126.0 Safari/537.36")
+
+
+@case(near={"incompatible_user_agent": "Apple's devices say Safari and curl says nothing of a system; a device whose maker is not known may be Windows"})
+def agent_of_its_maker(c):
+    """A device of Apple with Safari and curl, and one of an unknown maker with Windows"""
+    c.macs[PC] = bytes.fromhex("0c4de9000010")
+    look_up(c)
+    c.http(1, PC, OUT, SITE, agent="Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15")
+    c.http(2, PC, OUT, SITE, agent="curl/8.7.1")
+    c.http(3, TV, OUT, SITE, agent="Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/126.0")

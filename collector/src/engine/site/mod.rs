@@ -27,7 +27,7 @@ pub use stage::Named;
 pub(crate) use stage::{Lanes, Stage};
 pub(crate) use vouched::names_said;
 
-use crate::config::{Config, Network};
+use crate::config::{Config, Network, Thresholds};
 use crate::evidence::whitelist::{End, Systems, Whitelist};
 use crate::info::geo::Databases;
 use crate::info::{Geo, Place};
@@ -84,6 +84,10 @@ pub struct Device {
     pub first_addr: Option<IpAddr>,
     /// Addresses seen with it, latest last.
     pub addrs: Vec<IpAddr>,
+    /// Addresses that it claimed before everybody by ARP, latest last.
+    pub announced: Vec<IpAddr>,
+    /// An address that it claimed before a single host only, that host, and when it did so first of this pair.
+    pub whispered: Option<(IpAddr, IpAddr, u64)>,
 }
 
 /// What is known of a host of the local network.
@@ -116,6 +120,7 @@ pub struct Site {
     home: Vec<Network>,
     interface: Vec<Network>,
     own: Vec<IpAddr>,
+    limits: Thresholds,
     dns_servers: Vec<IpAddr>,
     never_block: Vec<Network>,
     whitelist: Arc<Whitelist>,
@@ -142,6 +147,8 @@ pub(crate) enum Update {
     Reverse { addr: IpAddr, name: Arc<str> },
     /// The traffic begins.
     Since(u64),
+    /// `mac` said by ARP that it is at `addr`: to a single host, else to everybody.
+    Claimed { mac: Mac, addr: IpAddr, to: Option<IpAddr>, ts_us: u64 },
     /// `addr` calls itself `name`.
     HostName { addr: IpAddr, name: Arc<str> },
     /// `addr` answers on this port.
@@ -183,6 +190,7 @@ impl Site {
             home: config.home_networks.clone(),
             interface: config.interface_networks.clone(),
             own: config.own_addresses.clone(),
+            limits: config.thresholds.clone(),
             dns_servers: Vec::new(),
             never_block: config.never_block.clone(),
             whitelist: Arc::default(),
@@ -311,6 +319,12 @@ impl Site {
         })
     }
 
+    /// Figures of the detections, as the owner set them.
+    #[must_use]
+    pub const fn limits(&self) -> &Thresholds {
+        &self.limits
+    }
+
     /// Networks given by `home_network`.
     #[must_use]
     pub fn home_networks(&self) -> &[Network] {
@@ -356,6 +370,11 @@ impl Site {
             Update::Mac { addr, mac, .. } => {
                 !self.hosts.is_young(addr) || self.host(*addr).and_then(|h| h.mac) != Some(*mac)
             }
+            Update::Claimed { mac, addr, to, .. } => self.device(*mac).is_some_and(|device| {
+                !device.announced.contains(addr)
+                    && (to.is_none()
+                        || device.whispered.map(|(addr, to, _)| (addr, Some(to))) != Some((*addr, *to)))
+            }),
             Update::HostName { addr, name } => {
                 !self.hosts.is_young(addr)
                     || self.host(*addr).and_then(|h| h.host_name.as_ref()) != Some(name)
@@ -379,8 +398,18 @@ impl Site {
             Update::Named { addr, name, how, by, ts_us } => self.named(*addr, name, *how, *by, *ts_us),
             Update::Mac { addr, mac, ts_us } => {
                 self.hosts.touch(*addr).mac = Some(*mac);
-                let new = || Device { first_us: *ts_us, first_addr: Some(*addr), addrs: Vec::new() };
+                let new = || Device { first_us: *ts_us, first_addr: Some(*addr), ..Device::default() };
                 remember(&mut self.macs.touch_or(*mac, new).addrs, *addr, MAX_ADDRS);
+            }
+            Update::Claimed { mac, addr, to, ts_us } => {
+                let device = self.macs.touch(*mac);
+                match to {
+                    Some(to) => device.whispered = Some((*addr, *to, *ts_us)),
+                    None => {
+                        remember(&mut device.announced, *addr, MAX_ADDRS);
+                        device.whispered.take_if(|(whispered, ..)| whispered == addr);
+                    }
+                }
             }
             Update::Reverse { addr, name } => self.reverse.replace(*addr, Arc::clone(name)),
             Update::Since(ts_us) => self.since_us = *ts_us,

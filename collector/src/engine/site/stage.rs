@@ -259,6 +259,7 @@ impl Stage {
         self.seen(arp.ts_us, arp.ts_us);
         let sender = IpAddr::V4(arp.sender_addr);
         let (mac, known) = (arp.sender_mac, !arp.sender_addr.is_unspecified());
+        let to = is_unicast(arp.eth_dst).then_some(IpAddr::V4(arp.target_addr));
         // A probe for a free address (RFC 5227) has no sender yet.
         if self.site.hides_arp(&arp) {
             self.hidden("whitelisted_arp");
@@ -268,7 +269,16 @@ impl Stage {
             self.route(sender, Role::Client, (0, visit), Job::Arp(arp), lanes);
         }
         if known && is_unicast(mac) {
-            self.learn(Update::Mac { addr: sender, mac, ts_us: self.clock.now_us() }, lanes);
+            let ts_us = self.clock.now_us();
+            // Who speaks ARP here lives here.
+            if self.site.local_networks().is_empty()
+                && addr::is_private(sender)
+                && let Some(network) = private_range(sender)
+            {
+                self.learn(Update::Local(network), lanes);
+            }
+            self.learn(Update::Mac { addr: sender, mac, ts_us }, lanes);
+            self.learn(Update::Claimed { mac, addr: sender, to, ts_us }, lanes);
             if self.site.gateway_mac() == Some(mac) && self.site.gateway().is_none() {
                 self.learn(Update::Gateway { addr: Some(sender), mac: Some(mac) }, lanes);
             }

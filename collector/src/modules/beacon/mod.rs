@@ -14,7 +14,7 @@ use std::sync::Arc;
 use slips_agent::record::{App, AppRecord, FlowRecord, Uid, proto};
 use tinyvec::ArrayVec;
 
-use self::score::{LEAST, Score};
+use self::score::Score;
 use self::series::Series;
 use super::{About, Context, Count, Entry, Finding, Hook, Key, Kind, Module, Needs};
 use crate::config::Config;
@@ -44,23 +44,19 @@ const BEACON: Kind = Kind {
            site know the responder. Not: DNS, NTP, DHCP, NetBIOS names, mDNS, SSDP and the like, the gateway, multicast, broadcast, and \
            addresses that DNS named as checks for being online.",
     level: ThreatLevel::Low,
-    level_note: "medium from 0.8, high from 0.9: those take hours; always low for what has gone on since the first day of a profile that is known \
-                 for longer; one less if the peer is in the local network",
+    level_note: "medium from 0.8, high from 0.9: those take hours; always low for what has gone on for more than a day and was told then; one less if the peer is in the local network",
     confidence: "the score",
-    keys: &[],
+    keys: &["[beacons] contacts", "[beacons] score"],
     source: "the four sub-scores of RITA 5 with equal weights, its ideal of 12 hours and its 0.15 for prevalence; 20 contacts: RITA 4; \
              thresholds: own, so that short traffic must be nearly perfect and long traffic may jitter",
     proof: "collector/src/modules/beacon/tests.rs",
 };
 
-/// Least score.
-const SCORE: f64 = 0.7;
 /// Least sub-score of the intervals: random arrivals (exponential intervals) have 0.52, intervals spread evenly over ± 80 % have 0.8.
 const INTERVALS: f64 = 0.8;
 /// Addresses of the site from which a responder is common.
 const COMMON: u32 = 3;
-/// What a profile does in its first day and goes on with is its habit: devices ask their makers' clouds like clockwork, and what told
-/// of it once need not tell of it each hour for years.
+/// What has gone on for a day has been told, and is a habit from then on: devices ask their makers' clouds like clockwork for years.
 const HABIT_US: u64 = 86_400_000_000;
 /// What a common responder loses.
 const COMMON_LOSS: f64 = 0.15;
@@ -180,23 +176,23 @@ impl Module for Beacons {
         let ends = &flow.tuple;
         let window = ctx.window.index;
         let bytes = u32::try_from(flow.orig.payload_bytes).unwrap_or(u32::MAX);
+        let (least, least_score) = (ctx.site.limits().beacon_contacts, ctx.site.limits().beacon_score);
         let known = ctx.profile_state::<Known>();
         let peer = match known.more.as_ref().and_then(|more| more.named.get(&flow.uid)) {
             Some(Some(name)) => Peer::Name(Arc::clone(name), ends.resp_port),
             _ => Peer::Addr(ends.resp_addr, ends.resp_port, ends.proto),
         };
-        let Some((score, said)) = known.contact(&peer, window, flow, bytes) else { return };
+        let Some((score, said)) = known.contact(&peer, window, flow, bytes, least) else { return };
         let common = ctx.subject.prevalence >= COMMON;
         let total = score.total() - if common { COMMON_LOSS } else { 0.0 };
-        if total < SCORE || score.interval.score < INTERVALS {
+        if total < least_score || score.interval.score < INTERVALS {
             return;
         }
         let description = sentence(&peer, flow, &score, said, total, ctx);
         let inside = ctx.site.is_local(ends.resp_addr);
-        let day_us = ctx.profile.first_seen_us.saturating_add(HABIT_US);
-        let habit = said.since_us < day_us && flow.start_us >= day_us;
+        let habit = flow.start_us >= said.since_us.saturating_add(HABIT_US);
         ctx.raise(Finding {
-            level: level(if habit { SCORE } else { total }, inside),
+            level: level(if habit { 0.0 } else { total }, inside),
             confidence: total,
             count: Count::Total(said.in_window),
             ..ctx.finding(&BEACON, peer.key(), description)
@@ -216,7 +212,14 @@ struct Said {
 impl Known {
     /// Counts a flow. Gives back the score when it is time to judge: each contact at first, then each sixteenth more, and the
     /// first contact of a window.
-    fn contact(&mut self, peer: &Peer, window: i64, flow: &FlowRecord, bytes: u32) -> Option<(Score, Said)> {
+    fn contact(
+        &mut self,
+        peer: &Peer,
+        window: i64,
+        flow: &FlowRecord,
+        bytes: u32,
+        least: u64,
+    ) -> Option<(Score, Said)> {
         let start_us = flow.start_us;
         let mut few = ArrayVec::new();
         if self.more.as_ref().is_none_or(|more| more.series.get(peer).is_none()) {
@@ -242,12 +245,12 @@ impl Known {
         *count += u64::from(new);
         let in_window = *count;
         let total = rhythm.series.total();
-        let due = in_window == 1 || total >= rhythm.judged.saturating_add(rhythm.judged / 16).max(LEAST);
+        let due = in_window == 1 || total >= rhythm.judged.saturating_add(rhythm.judged / 16).max(least);
         if !new || !due {
             return None;
         }
         rhythm.judged = total;
-        let score = Score::of(&mut rhythm.series)?;
+        let score = Score::of(&mut rhythm.series, least)?;
         Some((score, Said { since_us: rhythm.since_us, total, in_window, answered: rhythm.answered }))
     }
 }

@@ -6,8 +6,6 @@
 
 use super::series::Series;
 
-/// Contacts needed to judge: that of RITA up to version 4.
-pub const LEAST: u64 = 20;
 /// Hours of contact that make certain: half a day, as in RITA.
 const CERTAIN_US: f64 = 12.0 * 3600e6;
 /// A middle half narrower than this share of the median has no shape worth judging.
@@ -63,10 +61,10 @@ pub struct Score {
 }
 
 impl Score {
-    /// Of a series with at least [`LEAST`] contacts; `None` with fewer.
+    /// Of a series with at least `least` contacts; `None` with fewer.
     #[allow(clippy::cast_precision_loss, reason = "a share of a day")]
-    pub fn of(series: &mut Series) -> Option<Self> {
-        if series.total() < LEAST {
+    pub fn of(series: &mut Series, least: u64) -> Option<Self> {
+        if series.total() < least {
             return None;
         }
         let contacts = series.contacts();

@@ -145,7 +145,7 @@ fn memory_is_bounded_and_totals_go_on() {
         series.add(i * 60_000_000, 100);
     }
     assert_eq!((series.contacts().len(), series.total()), (Series::KEPT, 10_000));
-    let score = Score::of(&mut series).unwrap();
+    let score = Score::of(&mut series, 20).unwrap();
     assert!(close(score.total(), 1.0), "{score:?}");
     assert_eq!(score.active_us, 9_999 * 60_000_000);
     assert!(!series.add(0, 1), "older than all that is kept");

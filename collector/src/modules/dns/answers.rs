@@ -15,8 +15,6 @@ use crate::profile::addr;
 
 /// NXDOMAIN (RFC 1035).
 const NXDOMAIN: u8 = 3;
-/// Names that do not exist, in a window.
-const NXDOMAINS: usize = 10;
 /// Names told apart in a window; more make no difference to the confidence.
 const MAX_NXDOMAINS: usize = 1024;
 
@@ -30,8 +28,9 @@ pub fn missing(dns: &Dns<Text>, ctx: &mut Context<'_>) {
     if dns.rcode != Some(NXDOMAIN) || !is_unicast(dns) || !could_be_generated(name) {
         return;
     }
+    let least = ctx.site.limits().nxdomains;
     let names = &mut ctx.window_state::<Missing>().0;
-    if names.len() >= MAX_NXDOMAINS || !names.insert(name.into()) || names.len() < NXDOMAINS {
+    if names.len() >= MAX_NXDOMAINS || !names.insert(name.into()) || names.len() < least {
         return;
     }
     let count = names.len();
@@ -71,9 +70,6 @@ fn could_be_generated(name: &str) -> bool {
         && !domain::of_organisation(name)
 }
 
-/// Bits for each character from which a text counts as coded.
-const CODED: f64 = 5.0;
-
 /// Texts that are no language. What keys, policies and proofs of ownership have to look like is understood.
 pub fn coded(dns: &Dns<Text>, ctx: &mut Context<'_>) {
     const TXT: u16 = 16;
@@ -92,7 +88,7 @@ pub fn coded(dns: &Dns<Text>, ctx: &mut Context<'_>) {
         let AnswerData::Text(text) = &answer.data else { continue };
         let bits = domain::entropy(text.as_bytes());
         let known = ["v=DKIM1", "v=spf1", "v=DMARC1", "v=STSv1", "-verification=", "MS=ms"];
-        if bits < CODED || known.iter().any(|part| text.contains(part)) {
+        if bits < ctx.site.limits().entropy_bits || known.iter().any(|part| text.contains(part)) {
             continue;
         }
         let shown: String = text.chars().take(60).collect();

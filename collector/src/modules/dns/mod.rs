@@ -47,7 +47,7 @@ const DGA_NXDOMAINS: Kind = Kind {
     level: ThreatLevel::High,
     level_note: "",
     confidence: "names / 100",
-    keys: &[],
+    keys: &["[dns] nxdomains"],
     source: "Slips 1.1.21, flow alerts, which counts repeats too and starts again after each 10",
     proof: PROOF,
 };
@@ -60,7 +60,7 @@ const HIGH_ENTROPY: Kind = Kind {
     level: ThreatLevel::Low,
     level_note: "and medium on the server; info for mDNS and names of the home network",
     confidence: "0.6",
-    keys: &[],
+    keys: &["[dns] entropy_threshold"],
     source: SOURCE,
     proof: PROOF,
 };

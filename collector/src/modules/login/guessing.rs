@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use slips_agent::app::record::{App, Ftp, Ssh};
-use slips_agent::record::AppRecord;
+use slips_agent::record::{AppRecord, FiveTuple, FlowRecord, proto};
 
 use super::PASSWORD_GUESSING;
 use super::versions::Banner;
@@ -13,10 +13,14 @@ use crate::input::note::Notice;
 use crate::modules::{Context, Count, Finding, Key};
 use crate::profile::Role;
 
-/// Refused log-ins that are a campaign.
-const ATTEMPTS: u64 = 9;
 /// From here on it is certain.
 const CERTAIN: u64 = 30;
+/// Port of RDP.
+const RDP: u16 = 3389;
+/// What a client says to log in to RDP and no more, payload bytes: a probe says less, somebody at work more.
+const RDP_BYTES: std::ops::RangeInclusive<u64> = 400..=20_000;
+/// A log-in to RDP that is refused is over soon.
+const RDP_US: u64 = 30_000_000;
 /// Campaigns told apart in a window; a source that tries more servers is found by the first ones.
 const MAX_CAMPAIGNS: usize = 1024;
 
@@ -57,6 +61,39 @@ pub fn app(app: &AppRecord<Text>, ctx: &mut Context<'_>) {
     if !client && (home.is_empty() || home.iter().any(|network| network.contains(ends.orig_addr))) {
         return;
     }
+    let (banner, from_log) = match &app.body {
+        App::Ssh(ssh) => match ctx.profile_state::<Banner>().client.clone() {
+            Some(said) if client => (said, true),
+            _ => (ssh.client.clone(), false),
+        },
+        _ => ("".into(), false),
+    };
+    refusals(ends, attempts, protocol, (&banner, from_log), client, ctx);
+}
+
+/// A connection to RDP, which says nothing of its log-in in clear: what a refused one looks like from outside.
+pub fn flow(flow: &FlowRecord, ctx: &mut Context<'_>) {
+    let ends = &flow.tuple;
+    let refused = ends.proto == proto::TCP
+        && ends.resp_port == RDP
+        && flow.established()
+        && flow.duration_us <= RDP_US
+        && RDP_BYTES.contains(&flow.orig.payload_bytes);
+    if refused && ctx.subject.role == Role::Client {
+        refusals(ends, 1, "RDP", ("", false), true, ctx);
+    }
+}
+
+/// Adds to a campaign, and tells of it once it is one.
+fn refusals(
+    ends: &FiveTuple,
+    attempts: u64,
+    protocol: &str,
+    (banner, from_log): (&str, bool),
+    client: bool,
+    ctx: &mut Context<'_>,
+) {
+    let least = ctx.site.limits().guessed;
     let peer = if client { ends.resp_addr } else { ends.orig_addr };
     let campaigns = &mut ctx.window_state::<Campaigns>().0;
     let key = (peer, ends.resp_port);
@@ -66,16 +103,9 @@ pub fn app(app: &AppRecord<Text>, ctx: &mut Context<'_>) {
     let total = campaigns.entry(key).or_default();
     *total = total.saturating_add(attempts);
     let total = *total;
-    if total < ATTEMPTS {
+    if total < least {
         return;
     }
-    let (banner, from_log) = match &app.body {
-        App::Ssh(ssh) => match ctx.profile_state::<Banner>().client.clone() {
-            Some(said) if client => (said, true),
-            _ => (ssh.client.clone(), false),
-        },
-        _ => ("".into(), false),
-    };
     let with = if banner.is_empty() { String::new() } else { format!(", with {banner}") };
     let description = format!(
         "{} tries passwords at {} port {} over {protocol}: {total} refused so far{with}",
@@ -89,19 +119,19 @@ pub fn app(app: &AppRecord<Text>, ctx: &mut Context<'_>) {
     } else {
         ctx.finding_on_peer(&PASSWORD_GUESSING, key, description)
     };
-    let confidence = confidence(total, bonus(&banner, from_log));
+    let confidence = confidence(total, least, bonus(banner, from_log));
     if let Some(finding) = finding {
         ctx.raise(Finding { confidence, count: Count::Total(total), ..finding });
     }
 }
 
-/// Slips: from a half at 9 attempts to certainty at 30.
+/// Slips: from a half at 9 attempts (`least`) to certainty at 30.
 #[allow(clippy::cast_precision_loss, reason = "30 at most")]
-fn confidence(attempts: u64, bonus: f64) -> f64 {
-    if attempts >= CERTAIN {
+fn confidence(attempts: u64, least: u64, bonus: f64) -> f64 {
+    if attempts >= CERTAIN.max(least) {
         return 1.0;
     }
-    let share = attempts.saturating_sub(ATTEMPTS) as f64 / (CERTAIN - ATTEMPTS) as f64;
+    let share = attempts.saturating_sub(least) as f64 / CERTAIN.saturating_sub(least).max(1) as f64;
     (0.5 + 0.4 * share + bonus).min(0.99)
 }
 
@@ -144,11 +174,11 @@ mod tests {
     #[test]
     fn confidence_as_in_the_reference() {
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b}");
-        close(confidence(9, 0.0), 0.5);
-        close(confidence(16, 0.0), 0.5 + 0.4 / 3.0);
-        close(confidence(29, 0.1), 0.5 + 0.4 * 20.0 / 21.0 + 0.1);
-        close(confidence(29, 0.2), 0.99);
-        close(confidence(30, 0.0), 1.0);
+        close(confidence(9, 9, 0.0), 0.5);
+        close(confidence(16, 9, 0.0), 0.5 + 0.4 / 3.0);
+        close(confidence(29, 9, 0.1), 0.5 + 0.4 * 20.0 / 21.0 + 0.1);
+        close(confidence(29, 9, 0.2), 0.99);
+        close(confidence(30, 9, 0.0), 1.0);
         close(bonus("SSH-2.0-libssh2_1.10.0", false), 0.07);
         close(bonus("OpenSSH_8.2p1", true), 0.05);
         close(bonus("SSH-2.0-Go", false), 0.0);

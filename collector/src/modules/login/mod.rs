@@ -42,13 +42,14 @@ const PASSWORD_GUESSING: Kind = Kind {
     name: "password_guessing",
     needs: &[Needs::Ssh, Needs::Ftp, Needs::Http, Needs::Smtp, Needs::Login, Needs::Notes],
     rule: "9 refused log-ins to one port of one address in a window. SSH: the attempts of each session that did not succeed, at least one; FTP: \
-           replies 430 and 530 to USER and PASS; HTTP: status 401 to a request with a user name; SMTP: refused authentication; telnet, \
+           replies 430 and 530 to USER and PASS; RDP: connections to port 3389 that carry the beginning of a log-in (400 B to 20 kB from the client) \
+           and end within 30 s; HTTP: status 401 to a request with a user name; SMTP: refused authentication; telnet, \
            rlogin, rsh: failed log-ins. Or a notice Password_Guessing of Zeek.",
     level: ThreatLevel::Medium,
     level_note: "",
     confidence: "0.5 + 0.4 x (attempts - 9) / 21, plus for SSH at most 0.1 for the client's banner (0.07 attack tools and libraries, 0.02 ordinary \
                  clients, 0.03 when Zeek's software log says it), at most 0.99; 1 from 30 attempts on and for a notice",
-    keys: &[],
+    keys: &["[logins] attempts"],
     source: "Slips 1.1.21, brute force detector (SSH and notice); the other services by the same figures",
     proof: PROOF,
 };
@@ -61,7 +62,7 @@ const SSH_SUCCESSFUL: Kind = Kind {
     level: ThreatLevel::Info,
     level_note: "",
     confidence: "0.8",
-    keys: &[],
+    keys: &["[logins] ssh_bytes"],
     source: SOURCE,
     proof: PROOF,
 };
@@ -120,8 +121,6 @@ fn make(_: &Config) -> Result<Box<dyn Module>, String> {
     Ok(Box::new(Logins))
 }
 
-/// Payload bytes of both directions above which an undecided SSH session counts as a log-in.
-const SSH_BYTES: u64 = 4290;
 /// SSH sessions of a window whose outcome is remembered until their flow ends.
 const MAX_SESSIONS: usize = 1024;
 /// Refusals by one mail server within [`BURST_US`].
@@ -141,12 +140,13 @@ struct Refusals(BTreeMap<IpAddr, VecDeque<u64>>);
 
 impl Module for Logins {
     fn flow(&self, flow: &FlowRecord, ctx: &mut Context<'_>) {
+        guessing::flow(flow, ctx);
         if flow.service != Service::SSH || ctx.subject.role != Role::Client {
             return;
         }
         let known = ctx.window_state_if::<Sessions>().and_then(|sessions| sessions.0.remove(&flow.uid));
         // Without a record of the session nothing says that a log-in was tried.
-        if known == Some(None) && flow.established() && flow.payload_bytes() > SSH_BYTES {
+        if known == Some(None) && flow.established() && flow.payload_bytes() > ctx.site.limits().ssh_bytes {
             succeeded(flow.tuple.resp_addr, &format!("{} bytes were exchanged", flow.payload_bytes()), ctx);
         }
     }

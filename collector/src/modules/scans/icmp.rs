@@ -29,7 +29,7 @@ const ADDRESS: Kind = Kind {
     level: ThreatLevel::Medium,
     level_note: "",
     confidence: "(hosts − 5) / 250, at most 1: 0 at 5 hosts",
-    keys: &[],
+    keys: &["[icmp_scans] hosts"],
     source: "Slips 1.1.21, Zeek script for ICMP scans",
     proof: "collector/src/modules/scans/tests.rs",
 };
@@ -46,7 +46,7 @@ const MASK: Kind = Kind {
     ..ADDRESS
 };
 
-/// Hosts from which it is a sweep, and the step by which it grows.
+/// The step by which a sweep grows.
 const STEP: u64 = 5;
 
 struct IcmpScans;
@@ -83,13 +83,14 @@ impl Module for IcmpScans {
         if ctx.subject.role != Role::Client || !is_target(ends.resp_addr, ctx) {
             return;
         }
+        let least = ctx.site.limits().icmp_hosts;
         let asked = ctx.window_state::<Asked>();
         let sweep = asked.of(kind);
         sweep.last_us = sweep.last_us.max(flow.start_us);
         // One large set for each of three kinds: there is room.
         if sweep.hosts.add(ends.resp_addr, &mut 1) {
             let hosts = sweep.hosts.count();
-            if hosts >= STEP && hosts / STEP > sweep.raised / STEP {
+            if hosts >= least && (sweep.raised == 0 || hosts / STEP > sweep.raised / STEP) {
                 sweep.raised = hosts;
                 raise(kind, hosts, ctx);
             }

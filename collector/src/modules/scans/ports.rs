@@ -38,7 +38,7 @@ const VERTICAL: Kind = Kind {
     level: ThreatLevel::High,
     level_note: "",
     confidence: CONFIDENCE,
-    keys: &[],
+    keys: &["[port_scans] targets"],
     source: "Slips 1.1.21, network discovery",
     proof: "collector/src/modules/scans/tests.rs",
 };
@@ -52,13 +52,10 @@ const HORIZONTAL: Kind = Kind {
     level: ThreatLevel::High,
     level_note: "",
     confidence: CONFIDENCE,
-    keys: &[],
+    keys: &["[port_scans] targets"],
     source: "Slips 1.1.21, network discovery",
     proof: "collector/src/modules/scans/tests.rs",
 };
-
-/// Distinct ports or addresses from which it is a scan: the first power of ten above 5.
-const LEAST: u64 = 10;
 
 struct PortScans;
 
@@ -105,13 +102,15 @@ impl Module for PortScans {
             return;
         }
         let turned = flow.history.contains('^');
+        let least = ctx.site.limits().scan_targets;
         let tried = ctx.window_state::<Tried>();
         let hosts = tried.hosts.touch((ends.resp_addr, ends.proto));
-        let vertical = hosts.add(flow, |set| set.add(ends.resp_port, &mut tried.room), Ports::count);
+        let vertical = hosts.add(least, flow, |set| set.add(ends.resp_port, &mut tried.room), Ports::count);
         let mut horizontal = None;
         if !turned {
             let ports = tried.ports.touch((ends.resp_port, ends.proto));
-            horizontal = ports.add(flow, |set| set.add(ends.resp_addr, &mut tried.room), Addresses::count);
+            horizontal =
+                ports.add(least, flow, |set| set.add(ends.resp_addr, &mut tried.room), Addresses::count);
         }
         if let Some((count, packets)) = vertical {
             raise_vertical(ends.resp_addr, ends.proto, count, packets, ctx);
@@ -166,6 +165,7 @@ impl<S> Scan<S> {
     /// Counts a flow. Gives back count and packets when evidence is due.
     fn add(
         &mut self,
+        least: u64,
         flow: &FlowRecord,
         add: impl FnOnce(&mut S) -> bool,
         count: impl FnOnce(&S) -> u64,
@@ -176,7 +176,7 @@ impl<S> Scan<S> {
             return None;
         }
         let count = count(&self.tried);
-        if count < LEAST || !grown(self.raised, count) {
+        if count < least || !grown(self.raised, count) {
             return None;
         }
         self.raised = count;

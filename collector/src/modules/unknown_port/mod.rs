@@ -35,7 +35,7 @@ const UNKNOWN_PORT: Kind = Kind {
     rule: "A client uses a TCP, UDP or SCTP port that is not in the list of known ports (collector/src/modules/unknown_port/ports.txt). Not: \
            FTP data, multicast, broadcast and link-local addresses, port 0, answers taken for questions (beginning not seen, known client \
            port below 1024, or below 32768 with a server port from there on); UDP above 30000 of a host that talks so with 5 or more addresses, or 6 times with one, \
-           in the window (a guess for P2P); hosts that scan in the window. What is not established TCP is judged when the window closes.",
+           in the window (a guess for P2P), or any UDP where p2p_traffic is found; hosts that scan in the window. What is not established TCP is judged when the window closes.",
     level: ThreatLevel::High,
     level_note: "medium if no connection was established",
     confidence: "1",
@@ -144,12 +144,13 @@ impl Module for UnknownPort {
         if ctx.window_state::<Marks>().scanner {
             return;
         }
+        let known_p2p = ctx.window_state::<Marks>().p2p;
         let Some(used) = ctx.window_state_if::<Used>() else { return };
         let p2p = used.p2p.len() >= P2P_PEERS || used.p2p.values().any(|times| *times >= P2P_TIMES);
         let mut left: BTreeMap<(u16, u8), Use> = BTreeMap::new();
         for (key, entry) in used.ports.iter() {
             let told = key.1 == proto::TCP && entry.established;
-            let guessed = p2p && entry.high_udp;
+            let guessed = (p2p && entry.high_udp) || (known_p2p && key.1 == proto::UDP);
             if !(told || guessed) {
                 left.insert(*key, *entry);
             }
