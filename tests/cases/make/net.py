@@ -58,14 +58,14 @@ class Capture:
         self.frame(t, src_mac or src, dst, 0x0800, head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload)
 
     def arp(self, t, op, sender, target, sender_mac=None, target_mac=b"\x00" * 6, to=b"\xff" * 6):
-        own = sender_mac or mac(sender)
+        own = sender_mac or self.mac(sender)
         a, b = ipaddress.ip_address(sender).packed, ipaddress.ip_address(target).packed
         self.frame(t, own, to, 0x0806, struct.pack("!HHBBH", 1, 0x0800, 6, 4, op) + own + a + target_mac + b)
 
     def whois(self, t, asker, target):
         """An ARP question and its answer."""
         self.arp(t, 1, asker, target)
-        self.arp(t + 0.0004, 2, target, asker, target_mac=mac(asker), to=mac(asker))
+        self.arp(t + 0.0004, 2, target, asker, target_mac=self.mac(asker), to=self.mac(asker))
 
     def icmp(self, t, src, dst, kind, body=b"\x00" * 32, code=0):
         data = struct.pack("!BBH", kind, code, 0) + struct.pack("!HH", 7, 1) + body
