@@ -256,7 +256,7 @@ impl Book {
         let mut used = Rest::default();
         let windows: Vec<(i64, f64)> = std::iter::once((place.window, 1.0)).chain(before()).collect();
         let mut earlier = 0;
-        for (back, (window, share)) in (0..).zip(windows.into_iter()) {
+        for (back, (window, share)) in (0..).zip(windows) {
             let rest = match self.windows.get_mut(&(window, profile)) {
                 Some(page) => page.use_up(),
                 None => self.past.take(window, profile).unwrap_or_default(),
