@@ -18,5 +18,6 @@ mod letters;
 mod program;
 mod published_letters;
 mod store;
+mod store_faults;
 mod updates;
 mod whitelist;

@@ -10,6 +10,7 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{Client, Event, MqttOptions};
 use rustix::process::Signal;
+use slips::store::{Address, EvidenceFilter, EvidenceOrder};
 use slips_agent::capture::Reader;
 use slips_agent::ledger::Ledger;
 use slips_agent::record::{Record, Sink};
@@ -58,7 +59,40 @@ pub(crate) fn publish(broker: &Mosquitto, capture: &Path, site: &str, more: &[&s
 fn evidence(collector: Process, out: &Path, site: &str) -> String {
     collector.signal(Signal::TERM);
     collector.end(LONG).expect_code(0);
-    std::fs::read_to_string(out.join(site).join("evidence.jsonl")).unwrap()
+    let text = std::fs::read_to_string(out.join(site).join("evidence.jsonl")).unwrap();
+    assert_eq!(
+        stored(&out.join("slips.db"), site),
+        told(&text),
+        "the store of {site} says what its folder says"
+    );
+    text
+}
+
+/// Id, type, count and sentence of each evidence of a site, from the store of all sites.
+fn stored(store: &Path, site: &str) -> Vec<(u64, String, u64, String)> {
+    let mut reader = slips::store::Reader::open(&Address::File(store.to_owned())).unwrap();
+    let runs: Vec<_> = reader.runs().unwrap().into_iter().filter(|run| run.site == site).collect();
+    assert!(runs.len() == 1 && runs[0].complete, "{runs:?}");
+    assert!(reader.sensors(runs[0].id).unwrap().iter().all(|sensor| sensor.reports > 0));
+    let all = EvidenceFilter::default();
+    let evidence = reader.evidence(runs[0].id, &all, EvidenceOrder::Oldest, None, 100_000).unwrap();
+    evidence.into_iter().map(|e| (e.id, e.kind, e.count, e.description)).collect()
+}
+
+/// The same of lines of JSON.
+fn told(text: &str) -> Vec<(u64, String, u64, String)> {
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    lines
+        .map(|e| {
+            (
+                e["id"].as_u64().unwrap(),
+                text(&e["type"]),
+                e["count"].as_u64().unwrap(),
+                text(&e["description"]),
+            )
+        })
+        .collect()
 }
 
 /// Captures that the system can read and that are small enough for a test.

@@ -14,13 +14,15 @@ pub struct Server {
 }
 
 impl Server {
+    /// A port that was free a moment ago.
+    pub fn free_port() -> u16 {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        free.local_addr().unwrap().port()
+    }
+
     /// Starts one that keeps nothing on disk.
     pub fn start() -> Self {
-        let port = {
-            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            free.local_addr().unwrap().port()
-        };
-        Self::on(port, &[])
+        Self::on(Self::free_port(), &[])
     }
 
     /// Starts one on a port, with further options.
@@ -71,7 +73,10 @@ impl Server {
     pub fn kill(mut self) -> u16 {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.port
+        let port = self.port;
+        // Its folder stays for the next one on this port.
+        std::mem::forget(self);
+        port
     }
 }
 

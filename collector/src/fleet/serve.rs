@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::evidence::blocking::Action;
 use crate::modules::Modules;
 use crate::output::{News, Watch};
+use crate::store::Writer;
 
 /// What `slips serve` is to do.
 pub struct Job {
@@ -39,9 +40,14 @@ pub struct Job {
     pub patience: Duration,
     /// Agents that may block are told whom to block.
     pub block: bool,
+    /// Starts the store of all sites, or says that there is none. Called when the folder is ours alone.
+    pub store: StartStore,
     /// Hears what a person should know.
     pub notify: Arc<dyn Fn(&str) + Send + Sync>,
 }
+
+/// Starts the store in a folder; what is told of it goes to the second.
+pub type StartStore = Box<dyn FnOnce(&Path, Notify) -> Result<Option<Writer>, Failure>>;
 
 /// Why it does not run: one sentence.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,6 +72,7 @@ pub struct Fleet {
     job: Job,
     journal: Journal,
     sites: Sites,
+    store: Option<Arc<Writer>>,
     desk: Desk,
     client: Option<Client>,
     /// Held while this process runs: two collectors in one folder would write each other's files.
@@ -94,7 +101,7 @@ impl Fleet {
     ///
     /// # Errors
     /// Folder or journal cannot be used, or another collector uses them.
-    pub fn open(job: Job) -> Result<Self, Failure> {
+    pub fn open(mut job: Job) -> Result<Self, Failure> {
         // A name of a site does not begin with a dot.
         let hidden = job.out.join(".fleet");
         DirBuilder::new().recursive(true).mode(0o700).create(&hidden).map_err(|e| {
@@ -106,12 +113,15 @@ impl Fleet {
         let notify: Notify = Arc::clone(&job.notify);
         let (config, decided) =
             if job.block { told(&job.config, &notify) } else { (job.config.clone(), None) };
-        let sites = Sites::start(&job.out, &config, &job.modules, threads, &notify)
+        let start = std::mem::replace(&mut job.store, Box::new(|_, _| Ok(None)));
+        let store = start(&job.out, Arc::clone(&notify))?.map(Arc::new);
+        let sites = Sites::start(&job.out, &config, &job.modules, threads, &notify, store.as_ref())
             .map_err(|text| Failure { text, usage: false })?;
         let fleet = Self {
             job,
             journal,
             sites,
+            store,
             desk: Desk::default(),
             client: None,
             _lock: lock,
@@ -177,6 +187,9 @@ impl Fleet {
         drop(events);
         result?;
         let sites = self.sites.finish().map_err(failed)?;
+        if let Some(Ok(writer)) = self.store.map(Arc::try_unwrap) {
+            writer.finish().map_err(|e| failed(e.to_string()))?;
+        }
         let nonsense = self.desk.nonsense().map(|(a, b, kind, n)| (a.to_owned(), b.to_owned(), kind, n));
         Ok(Outcome { sites, nonsense: nonsense.collect() })
     }

@@ -22,6 +22,7 @@ use crate::engine::Engine;
 use crate::input::Intake as _;
 use crate::modules::Modules;
 use crate::output::{Folder, InputTotals, Summary};
+use crate::store::{Row, Run, Sensor, Tap, Writer, wall_us};
 
 /// Reports that may wait for a worker.
 const WAITING: usize = 64;
@@ -77,6 +78,7 @@ impl Sites {
         modules: &Arc<Modules>,
         threads: usize,
         notify: &Notify,
+        store: Option<&Arc<Writer>>,
     ) -> Result<Self, String> {
         let mut workers = Vec::new();
         for n in 0..threads.max(1) {
@@ -86,6 +88,7 @@ impl Sites {
                 config: Config { shards: 1, watch: config.watch.apart(), ..config.clone() },
                 modules: Arc::clone(modules),
                 notify: Arc::clone(notify),
+                store: store.cloned(),
                 sites: BTreeMap::new(),
             };
             let thread = std::thread::Builder::new()
@@ -168,11 +171,15 @@ struct Counters {
     before: InputTotals,
     /// What it sends now.
     detail: Detail,
+    /// Reports taken, and when the latest came.
+    reports: u64,
+    seen_wall_us: u64,
 }
 
 struct Site {
     engine: Engine,
     folder: Arc<Folder>,
+    tap: Tap,
     sensors: BTreeMap<Arc<str>, Counters>,
     lost: u64,
     rejected: u64,
@@ -183,6 +190,26 @@ impl Site {
     /// Whether the sensor sends what it did not send before, and is to be spoken of.
     fn changes(&self, sensor: &Arc<str>, detail: Detail) -> bool {
         self.sensors.get(sensor).map(|counters| counters.detail).unwrap_or_default() != detail
+    }
+
+    /// The sensors for the store.
+    fn rows(&self) -> Vec<Row> {
+        let row = |(name, counters): (&Arc<str>, &Counters)| {
+            let mut sums = counters.before.clone();
+            counters.runs.iter().for_each(|(_, ledger)| sums.add(&InputTotals::of(ledger)));
+            let mut ledger = sums.losses;
+            ledger.extend([("packets".to_owned(), sums.packets), ("bytes".to_owned(), sums.bytes)]);
+            let boot = counters.runs.last().map(|(boot, _)| boot.0).unwrap_or_default();
+            Row::Sensor(Sensor {
+                name: name.to_string(),
+                boot: boot.iter().map(|byte| format!("{byte:02x}")).collect(),
+                seen_wall_us: counters.seen_wall_us,
+                reports: counters.reports,
+                ledger,
+                ..Sensor::default()
+            })
+        };
+        self.sensors.iter().map(row).collect()
     }
 
     fn take(&mut self, sensor: &Arc<str>, report: &Report<'_>) {
@@ -200,6 +227,8 @@ impl Site {
         }
         let counters = self.sensors.entry(Arc::clone(sensor)).or_default();
         counters.detail = head.detail;
+        counters.reports += 1;
+        counters.seen_wall_us = wall_us();
         match counters.runs.iter_mut().find(|(boot, _)| *boot == head.boot) {
             Some((_, ledger)) => *ledger = head.ledger,
             None => {
@@ -238,6 +267,7 @@ struct Worker {
     out: PathBuf,
     config: Config,
     modules: Arc<Modules>,
+    store: Option<Arc<Writer>>,
     notify: Notify,
     /// `None` for a site whose folder cannot be made: said once, its reports stay in the journal.
     sites: BTreeMap<Arc<str>, Option<Site>>,
@@ -296,7 +326,9 @@ impl Worker {
 
     fn site(&mut self, name: &Arc<str>) -> Option<&mut Site> {
         if !self.sites.contains_key(name) {
-            let config = Config { watch: self.config.watch.at(name), ..self.config.clone() };
+            let tap = self.tap(name);
+            let config =
+                Config { watch: self.config.watch.at(name), tap: tap.clone(), ..self.config.clone() };
             let site = match Folder::create(&self.out.join(&**name), &config) {
                 Ok(folder) => {
                     let folder = Arc::new(folder);
@@ -305,6 +337,7 @@ impl Worker {
                     Some(Site {
                         engine,
                         folder,
+                        tap,
                         sensors: BTreeMap::new(),
                         lost: 0,
                         rejected: 0,
@@ -321,6 +354,16 @@ impl Worker {
         self.sites.get_mut(name)?.as_mut()
     }
 
+    /// Where a site is stored.
+    fn tap(&self, name: &str) -> Tap {
+        let Some(writer) = &self.store else { return Tap::default() };
+        let run = Run::now(&self.config, name, "reports of sensors".to_owned());
+        writer.begin(run, !self.config.delete_previous).unwrap_or_else(|error| {
+            (self.notify)(&format!("the site {name} is not stored: {error}"));
+            Tap::default()
+        })
+    }
+
     /// Brings the files of the sites up to date that have changed.
     fn refresh(&mut self) {
         for (name, site) in &mut self.sites {
@@ -329,6 +372,7 @@ impl Worker {
                 continue;
             }
             site.folder.input(site.totals(&self.modules));
+            site.tap.give(site.rows());
             let trouble = match site.engine.report() {
                 Ok(_) => site.engine.trouble().map(|error| error.to_string()),
                 Err(error) => Some(error.to_string()),
@@ -345,6 +389,7 @@ impl Worker {
             let outcome = match site {
                 Some(site) => {
                     site.folder.input(site.totals(&self.modules));
+                    site.tap.give(site.rows());
                     let folder = site.folder.dir().to_owned();
                     let result = match site.engine.finish() {
                         Ok((summary, None)) => Ok(summary),

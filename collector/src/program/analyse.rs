@@ -26,7 +26,7 @@ use crate::input::packets::Packets;
 use crate::input::{self, Error as InputError, Job, Source};
 use crate::modules::Modules;
 use crate::output::{Folder, Summary};
-use crate::store::{Notify, Writer};
+use crate::store::{Notify, Run, Writer};
 
 pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
     // First, so that Ctrl-C while a large list is read is heard too.
@@ -62,7 +62,7 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
     let notify: Notify = Arc::new(move |text: &str| told.note(text));
     let writer = store::start(store, config, &dir, notify)?;
     if let Some(writer) = &writer {
-        let run = store::run(config, "local", names.join(", "));
+        let run = Run::now(config, "local", names.join(", "));
         config.tap = writer.begin(run, !config.delete_previous).map_err(|e| Failure::run(e.to_string()))?;
     }
     if config.verbose >= 3 {

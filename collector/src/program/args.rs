@@ -56,6 +56,7 @@ pub(super) const FLAGS: &[&str] = &[
     "--file",
     "--positions",
     "serve",
+    "db",
     "update",
     "--now",
     "--list",
@@ -152,7 +153,17 @@ enum Command {
     Sensor(Sensor),
     Update(Update),
     TestExport(TestExport),
+    Db(Db),
     Whitelist(super::whitelist::Command),
+}
+
+/// A whole store to one file and back: slips db save STORE FILE | load FILE STORE | info STORE. A store is a file or redis://…
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "db")]
+struct Db {
+    /// save STORE FILE; load FILE STORE; info STORE
+    #[argh(positional)]
+    what: Vec<String>,
 }
 
 /// Asks one sensor for its status, or to do something: slips sensor home/router status | detail flows|features | block ADDRESS SECONDS | unblock ADDRESS
@@ -370,6 +381,8 @@ pub(super) enum Job {
     },
     /// Fetch lists and databases.
     Update(Config, super::update::Ask),
+    /// Save, load or describe a store.
+    Db(super::db::Ask),
     /// Send a test message to the receivers of exports.
     TestExport(Config),
     /// Take reports of sensors.
@@ -413,6 +426,9 @@ impl Args {
     pub fn job(self) -> Result<(Job, Vec<String>), Failure> {
         if let Some(Command::Sensor(sensor)) = self.command {
             return Ok((sensor.job()?, Vec::new()));
+        }
+        if let Some(Command::Db(db)) = self.command {
+            return Ok((Job::Db(super::db::Ask::parse(&db.what)?), Vec::new()));
         }
         if let Some(Command::Whitelist(command)) = self.command {
             let (config, notes) = load(command.config().or(self.config.as_deref()))?;

@@ -7,6 +7,7 @@ mod analyse;
 mod args;
 mod blocking;
 mod console;
+mod db;
 mod exports;
 mod reload;
 mod sensor;
@@ -92,6 +93,7 @@ fn run(job: Job, notes: &[String]) -> Result<(), Failure> {
         }
         Job::Update(config, ask) => update::run(&config, ask),
         Job::TestExport(config) => exports::test(&config),
+        Job::Db(ask) => db::run(&ask),
         Job::Analyse(analysis) => analyse::run(analysis),
         Job::Whitelist(job) => whitelist::run(job),
         Job::Sensor { broker, site, sensor, ask } => sensor::run(&broker, &site, &sensor, &ask),

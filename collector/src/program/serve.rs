@@ -1,6 +1,6 @@
 //! `slips serve`: the reports of many sensors.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use slips_agent::uplink::broker::Broker;
 use super::console::Console;
 use super::reload::Reload;
 use super::story::counted;
-use super::{Failure, exports, interrupted};
+use super::{Failure, exports, interrupted, store};
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
 use crate::modules::Modules;
@@ -34,7 +34,16 @@ pub(super) fn run(
     modules.iter().flat_map(|(_, module)| module.notes()).for_each(|note| notify(&note));
     let _reload = Reload::start(&config, &modules, true, Arc::clone(&notify) as Arc<_>)?;
     let failure = |f: fleet::Failure| if f.usage { Failure::usage(f.text) } else { Failure::run(f.text) };
-    let job = fleet::Job { broker, out, config, modules, patience, block, notify };
+    let given = store::given(&config).map_err(Failure::usage)?;
+    let start = {
+        let config = config.clone();
+        move |dir: &Path, notify| {
+            let started = store::start(given, &config, dir, notify);
+            started.map_err(|f| fleet::Failure { text: f.text, usage: f.code == 2 })
+        }
+    };
+    let store = Box::new(start);
+    let job = fleet::Job { broker, out, config, modules, patience, block, store, notify };
     let fleet = Fleet::open(job).map_err(failure)?;
     let outcome = fleet.run(&|| stop.load(Ordering::Relaxed)).map_err(failure);
     exports::finish(running, &delivery, &console);

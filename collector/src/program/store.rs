@@ -4,8 +4,7 @@ use std::path::Path;
 
 use super::Failure;
 use crate::config::Config;
-use crate::evidence::threshold;
-use crate::store::{Access, Address, Notify, Run, Store, Writer, wall_us};
+use crate::store::{Access, Address, Notify, Store, Writer};
 
 /// Name of the store in an output folder.
 pub(super) const NAME: &str = "slips.db";
@@ -33,20 +32,4 @@ pub(super) fn start(
     let writer = Writer::start(store, notify, hands)
         .map_err(|e| Failure::run(format!("the system gives no thread: {e}")))?;
     Ok(Some(writer))
-}
-
-/// The facts of a run that begins now.
-pub(super) fn run(config: &Config, site: &str, input: String) -> Run {
-    let now = wall_us();
-    Run {
-        site: site.to_owned(),
-        input,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        started_wall_us: now,
-        updated_wall_us: now,
-        width_us: config.window_width_us,
-        threshold: threshold(config.evidence_threshold, config.window_width_us),
-        own: config.own_addresses.clone(),
-        ..Run::default()
-    }
 }

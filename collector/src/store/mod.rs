@@ -8,6 +8,7 @@
 //! `docs/store.md`. A store that is slow or gone slows the intake, for the queue is short; nothing is lost and nothing grows.
 
 mod features;
+mod pack;
 mod query;
 mod reader;
 mod redis;
@@ -20,6 +21,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use features::fields;
+pub use pack::{Bad, load, save};
 pub use query::{EvidenceFilter, EvidenceOrder, ProfileOrder, Query};
 pub use reader::Reader;
 pub use row::{

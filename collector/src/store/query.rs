@@ -48,8 +48,9 @@ impl Query {
     #[must_use]
     pub const fn run(&self) -> Option<RunId> {
         match self {
-            Self::Runs | Self::Info(_) => None,
+            Self::Runs | Self::Info(_) | Self::Informed { .. } => None,
             Self::Sensors(run)
+            | Self::Named { run, .. }
             | Self::Profile(run, _)
             | Self::Features(run, ..)
             | Self::EvidenceOf(run, _)
@@ -146,6 +147,22 @@ pub enum Query {
     Names(RunId, IpAddr),
     /// Addresses of a name.
     Addresses(RunId, String),
+    /// Names of addresses behind one, in the order of their texts: all names of at most `limit` addresses.
+    Named {
+        /// Of which run.
+        run: RunId,
+        /// Behind this one.
+        after: Option<IpAddr>,
+        /// At most so many addresses.
+        limit: usize,
+    },
+    /// What is known of the subjects behind one, in their order: everything of at most `limit` subjects.
+    Informed {
+        /// Behind this one.
+        after: Option<String>,
+        /// At most so many subjects.
+        limit: usize,
+    },
     /// What is known of a subject, by kind.
     Info(String),
     /// Blocks of a run, latest first.

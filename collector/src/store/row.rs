@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Config;
 use crate::evidence::{self, Side};
 
 /// Number of a run in its store.
@@ -85,6 +86,25 @@ pub struct Run {
     pub windows: u64,
     /// The input has ended and everything is stored.
     pub complete: bool,
+}
+
+impl Run {
+    /// A run that begins now.
+    #[must_use]
+    pub fn now(config: &Config, site: &str, input: String) -> Self {
+        let now = super::wall_us();
+        Self {
+            site: site.to_owned(),
+            input,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_wall_us: now,
+            updated_wall_us: now,
+            width_us: config.window_width_us,
+            threshold: evidence::threshold(config.evidence_threshold, config.window_width_us),
+            own: config.own_addresses.clone(),
+            ..Self::default()
+        }
+    }
 }
 
 /// A sensor and its health. Key: `name`.

@@ -186,7 +186,7 @@ fn questions(run: RunId) -> Vec<Query> {
         Query::Lines { run, addr, number, from: 0, limit: 9 },
         Query::EvidenceOf(run, vec![1, 2]),
         Query::Alerts { run, profile: None, before: None, limit: 9 },
-        Query::Names(run, ip("10.9.9.9")),
+        Query::Named { run, after: None, limit: 9 },
         Query::Blocks(run),
         Query::Samples { run, from_wall_us: 0, limit: 9 },
         Query::Losses(run),
@@ -569,4 +569,66 @@ fn the_keys_in_redis_are_those_of_the_documentation() {
     store.begin(&facts("home"), true).unwrap();
     let second: Vec<String> = ::redis::cmd("KEYS").arg("home#2:*").query(&mut connection).unwrap();
     assert_eq!(second, ["home#2:slips_internal_time"]);
+}
+
+#[test]
+fn a_whole_store_as_a_file_and_back_between_all_stores() {
+    let file = |made: &mut Made| {
+        let mut text = Vec::new();
+        let rows = save(&mut *made.store, &mut text).unwrap();
+        (rows, String::from_utf8(text).unwrap())
+    };
+    for from in [sqlite, |_: &str| redis_server()] {
+        for to in [sqlite, |_: &str| redis_server()] {
+            let mut first = from("pack-from");
+            for site in ["home", "office", "home"] {
+                let run = first.store.begin(&facts(site), true).unwrap();
+                put(&mut *first.store, run, one_of_each());
+                put(
+                    &mut *first.store,
+                    run,
+                    (0..1100).map(|n| profile(&format!("10.7.{}.{}", n / 250, n % 250), n)),
+                );
+                put(
+                    &mut *first.store,
+                    run,
+                    (2..1100).map(|n| Row::Evidence(evidence(n, "10.7.0.1", 1, "k", 0.5))),
+                );
+                let id = first
+                    .store
+                    .ask(&Command { run, verb: "block".to_owned(), ..Command::default() })
+                    .unwrap();
+                let answer = Some("no".to_owned());
+                put(
+                    &mut *first.store,
+                    run,
+                    [Row::Command(Command { id, run, answer, ..Command::default() })],
+                );
+            }
+            let info = Info {
+                subject: "192.0.2.1".to_owned(),
+                kind: "asn".to_owned(),
+                value: None,
+                source: "test".to_owned(),
+                learned_wall_us: 1,
+                expires_wall_us: 2,
+            };
+            put(&mut *first.store, 1, [Row::Info(info)]);
+            let (rows, text) = file(&mut first);
+            assert!(rows > 3 * 2200, "{rows}");
+            let mut second = to("pack-to");
+            assert_eq!(load(&mut *second.store, &mut text.as_bytes()).unwrap(), rows);
+            let again = file(&mut second).1;
+            let differs = text.lines().zip(again.lines()).find(|(a, b)| a != b);
+            assert_eq!(differs, None);
+            assert_eq!(text.len(), again.len());
+        }
+    }
+    let mut made = sqlite("pack-bad");
+    let mut bad = |text: &str| load(&mut *made.store, &mut text.as_bytes()).unwrap_err().to_string();
+    assert_eq!(bad(""), "line 1: the file is empty");
+    assert_eq!(bad("{}"), "line 1: this is no saved store of slips, or of another version");
+    assert!(bad("{\"slips_db\":1}\nnonsense\n").starts_with("line 2: no row: "));
+    let loss = serde_json::to_string(&Row::Loss(Loss { reason: "x".to_owned(), count: 1 })).unwrap();
+    assert_eq!(bad(&format!("{{\"slips_db\":1}}\n{loss}\n")), "line 2: it belongs to no run");
 }

@@ -10,6 +10,8 @@ pub const LAST_RUN: &str = "slips:last_run";
 pub const LAST_COMMAND: &str = "slips:last_command";
 /// Counts batches.
 pub const VERSION: &str = "slips:version";
+/// Addresses and names of which something is known.
+pub const INFORMED: &str = "slips:informed";
 /// Layout of the keys.
 pub const LAYOUT: &str = "slips:layout";
 

@@ -123,7 +123,7 @@ impl Store for Redis {
             write::row(&mut pipe, &prefix, row);
         }
         pipe.cmd("INCR").arg(keys::VERSION).ignore();
-        self.with("written", |c| pipe.exec(c))
+        self.with("written", |c| answers(c, &pipe).map(|_| ()))
     }
 
     fn read(&mut self, query: &Query) -> Result<Vec<Row>, Error> {
@@ -141,7 +141,7 @@ impl Store for Redis {
             let mut pipe = redis::pipe();
             pipe.atomic();
             write::row(&mut pipe, &prefix, &Row::Command(Command { id, ..command.clone() }));
-            pipe.exec(c)?;
+            answers(c, &pipe)?;
             Ok(id)
         })
     }
@@ -150,6 +150,27 @@ impl Store for Redis {
         self.with("read", |c| redis::cmd("GET").arg(keys::VERSION).query::<Option<u64>>(c))
             .map(Option::unwrap_or_default)
     }
+}
+
+/// Sends a pipeline and hears its answers. Not the client's own way: that one waits for the answer to each command of a server which
+/// does not answer any.
+fn answers(c: &mut Connection, pipe: &redis::Pipeline) -> RedisResult<Vec<redis::Value>> {
+    if pipe.is_empty() {
+        return Ok(Vec::new());
+    }
+    c.send_packed_command(&pipe.get_packed_pipeline())?;
+    let around = if pipe.is_transaction() { 2 } else { 0 };
+    let (mut values, mut failed) = (Vec::new(), None);
+    for _ in 0..pipe.len() + around {
+        match c.recv_response().and_then(redis::Value::extract_error) {
+            Ok(value) => values.push(value),
+            Err(error) if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() => {
+                return Err(error);
+            }
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    failed.map_or(Ok(values), Err)
 }
 
 /// The address without its password.

@@ -9,7 +9,7 @@ use super::super::query::{EvidenceFilter, EvidenceOrder, ProfileOrder, Query};
 use super::super::row::{
     Evidence, Facts, Features, Line, Lines, Loss, Name, Profile, Row, Run, Verdict, Window,
 };
-use super::keys;
+use super::{answers, keys};
 
 /// Entries fetched in one go.
 const CHUNK: usize = 512;
@@ -77,6 +77,23 @@ pub fn rows(c: &mut Connection, p: &str, query: &Query) -> Rows {
             names.into_iter().map(Row::Name).collect()
         }
         Query::Addresses(_, name) => addresses(c, p, name)?,
+        Query::Named { after, limit, .. } => {
+            let after = after.map(|addr| addr.to_string());
+            let mut all = Vec::new();
+            for addr in lex(c, &format!("{p}named"), after.as_deref(), *limit)? {
+                let mut names: Vec<Name> = hvals(c, format!("{p}DNSresolution_{addr}"))?;
+                names.sort_by(|a, b| a.name.cmp(&b.name));
+                all.extend(names.into_iter().map(Row::Name));
+            }
+            all
+        }
+        Query::Informed { after, limit } => {
+            let mut all = Vec::new();
+            for subject in lex(c, keys::INFORMED, after.as_deref(), *limit)? {
+                all.extend(rows(c, p, &Query::Info(subject))?);
+            }
+            all
+        }
         Query::Info(subject) => {
             let mut all: Vec<super::super::Info> = hvals(c, keys::info(subject))?;
             all.sort_by(|a, b| a.kind.cmp(&b.kind));
@@ -131,6 +148,13 @@ fn behind(
     };
     let end = start.saturating_add(count(many)).saturating_sub(1);
     redis::cmd(range).arg(key).arg(start).arg(end).query(c)
+}
+
+/// Members of a sorted set whose scores are all 0 behind one, in their order.
+fn lex(c: &mut Connection, key: &str, after: Option<&str>, limit: usize) -> RedisResult<Vec<String>> {
+    let least = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+    let cmd = &mut redis::cmd("ZRANGEBYLEX");
+    cmd.arg(key).arg(least).arg("+").arg("LIMIT").arg(0).arg(count(limit)).query(c)
 }
 
 /// Numbers of a sorted set below one, highest first.
@@ -204,7 +228,7 @@ fn fetch_profiles(c: &mut Connection, p: &str, addrs: &[IpAddr]) -> RedisResult<
         pipe.cmd("ZSCORE").arg(format!("{p}profiles_by_threat")).arg(&text);
         pipe.cmd("ZSCORE").arg(format!("{p}profiles_malicious")).arg(&text);
     }
-    let values: Vec<redis::Value> = pipe.query(c)?;
+    let values = answers(c, &pipe)?;
     let mut found = Vec::new();
     for (addr, parts) in addrs.iter().zip(values.chunks(3)) {
         let [hash, threat, malicious] = parts else { continue };
@@ -243,7 +267,8 @@ fn windows(c: &mut Connection, p: &str, addr: IpAddr, before: Option<i64>, limit
     for number in &numbers {
         pipe.cmd("HMGET").arg(format!("{p}{}", keys::of_window(addr, *number))).arg(&OWN);
     }
-    let all: Vec<[Option<String>; 3]> = pipe.query(c)?;
+    let all = answers(c, &pipe)?;
+    let all = all.iter().map(redis::from_redis_value_ref).collect::<Result<Vec<[Option<String>; 3]>, _>>()?;
     let windows = numbers.into_iter().zip(all).map(|(number, [start, traffic, verdict])| {
         Row::Window(Window {
             addr,
@@ -289,7 +314,8 @@ fn addresses(c: &mut Connection, p: &str, name: &str) -> Rows {
     for addr in addrs {
         pipe.cmd("HGET").arg(format!("{p}DNSresolution_{addr}")).arg(name);
     }
-    let texts: Vec<Option<String>> = pipe.query(c)?;
+    let texts = answers(c, &pipe)?;
+    let texts = texts.iter().map(redis::from_redis_value_ref).collect::<Result<Vec<Option<String>>, _>>()?;
     Ok(parse(texts).into_iter().map(Row::Name).collect())
 }
 

@@ -4,7 +4,7 @@ use redis::{Connection, Pipeline, RedisResult};
 use serde::Serialize;
 
 use super::super::row::{Evidence, Lines, Profile, Row, Run, Sample, Window};
-use super::keys;
+use super::{answers, keys};
 
 /// Seconds after its last answer at which what is known of an address is forgotten.
 const INFO_KEPT: u64 = 60 * 86_400;
@@ -21,9 +21,7 @@ pub fn begin(c: &mut Connection, run: &Run, keep: bool) -> RedisResult<Run> {
         for run in &earlier {
             pipe.cmd("HDEL").arg(keys::RUNS).arg(run.id).ignore();
         }
-        if !pipe.is_empty() {
-            pipe.exec(c)?;
-        }
+        answers(c, &pipe)?;
     }
     let last = if keep { earlier.iter().map(|run| run.number).max().unwrap_or(0) } else { 0 };
     let id = redis::cmd("INCR").arg(keys::LAST_RUN).query(c)?;
@@ -31,7 +29,7 @@ pub fn begin(c: &mut Connection, run: &Run, keep: bool) -> RedisResult<Run> {
     let mut pipe = redis::pipe();
     pipe.atomic();
     row(&mut pipe, &keys::prefix(&run.site, run.number), &Row::Run(run.clone()));
-    pipe.exec(c)?;
+    answers(c, &pipe)?;
     Ok(run)
 }
 
@@ -87,6 +85,7 @@ pub fn row(pipe: &mut Pipeline, p: &str, row: &Row) {
         Row::Name(name) => {
             let key = format!("DNSresolution_{}", name.addr);
             hset(pipe, p, &key, &name.name, &json(name));
+            pipe.cmd("ZADD").arg(format!("{p}named")).arg(0).arg(name.addr.to_string()).ignore();
             let key = format!("{p}DNSaddresses_{}", name.name);
             pipe.cmd("SADD").arg(key).arg(name.addr.to_string()).ignore();
         }
@@ -94,6 +93,7 @@ pub fn row(pipe: &mut Pipeline, p: &str, row: &Row) {
             let key = keys::info(&info.subject);
             pipe.cmd("HSET").arg(&key).arg(&info.kind).arg(json(info)).ignore();
             pipe.cmd("EXPIRE").arg(&key).arg(INFO_KEPT).ignore();
+            pipe.cmd("ZADD").arg(keys::INFORMED).arg(0).arg(&info.subject).ignore();
         }
         Row::Block(block) => {
             hset(pipe, p, "blocks", &format!("{} {}", block.addr, block.since_us), &json(block));

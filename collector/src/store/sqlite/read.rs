@@ -74,6 +74,20 @@ pub fn rows(db: &Connection, query: &Query) -> Rows {
             vec![id(*run), text.clone().into()],
             name,
         ),
+        Query::Named { run, after, limit } => all(
+            db,
+            "SELECT * FROM name WHERE run = ?1 AND addr IN
+                (SELECT DISTINCT addr FROM name WHERE run = ?1 AND addr > ?2 ORDER BY addr LIMIT ?3) ORDER BY addr, name",
+            vec![id(*run), after.map_or_else(|| String::new().into(), of), most(*limit)],
+            name,
+        ),
+        Query::Informed { after, limit } => all(
+            db,
+            "SELECT * FROM info WHERE subject IN
+                (SELECT DISTINCT subject FROM info WHERE subject > ?1 ORDER BY subject LIMIT ?2) ORDER BY subject, kind",
+            vec![after.clone().unwrap_or_default().into(), most(*limit)],
+            info,
+        ),
         Query::Info(subject) => {
             all(db, "SELECT * FROM info WHERE subject = ? ORDER BY kind", vec![subject.clone().into()], info)
         }
