@@ -62,6 +62,10 @@ pub struct Ledger {
     pub features_late: u64,
     /// Records that were not reported because only features are wanted, or because the owner does not want them to leave.
     pub withheld: u64,
+    /// Bytes of reports written to the disk while collector or broker were away.
+    pub spool_written_bytes: u64,
+    /// Bytes on the disk that were damaged.
+    pub spool_damaged_bytes: u64,
 }
 
 impl Ledger {
@@ -109,6 +113,8 @@ impl Ledger {
             features_evicted,
             features_late,
             withheld,
+            spool_written_bytes,
+            spool_damaged_bytes,
         } = *self;
         [
             packets,
@@ -136,6 +142,8 @@ impl Ledger {
             features_evicted,
             features_late,
             withheld,
+            spool_written_bytes,
+            spool_damaged_bytes,
         ]
     }
 
@@ -167,9 +175,11 @@ impl Ledger {
             self.features_evicted,
             self.features_late,
             self.withheld,
+            self.spool_written_bytes,
+            self.spool_damaged_bytes,
         ] = *counters;
     }
 }
 
 /// Counters beside [`Ledger::not_understood`].
-pub const COUNTERS: usize = 25;
+pub const COUNTERS: usize = 27;

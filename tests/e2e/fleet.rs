@@ -423,3 +423,36 @@ fn two_collectors_do_not_share_a_folder() {
     first.signal(Signal::INT);
     first.end(LONG).expect_code(0);
 }
+
+/// A long outage: no collector while the capture is read, the agent ends, the broker is killed and forgets everything, and agent,
+/// broker and collector come back in another order. The evidence is that of an undisturbed run, and the disk is empty again.
+#[test]
+fn an_outage_over_the_restart_of_everything_costs_nothing() {
+    let scratch = Scratch::new("outage");
+    let capture = long_capture(&scratch.0, 8_000);
+    let expected = in_place(&capture, &scratch.0.join("in-place"));
+    assert!(!expected.is_empty());
+    let mut broker = Mosquitto::start(&scratch.0);
+    let state = scratch.0.join("state").display().to_string();
+    let flags = ["--report-bytes", "16384", "--state", &state, "--timeout", "1"];
+    let ended = publish(&broker, &capture, "home", &flags).end(LONG);
+    let sentence = ended.expect_code(1).one_sentence().to_owned();
+    assert!(sentence.contains("are kept in") && sentence.contains("sent with the next start"), "{sentence}");
+    broker.kill();
+    let out = scratch.0.join("out");
+    // The next run of the agent is of another boot, reads something without a flow, and is killed while it sends.
+    let quiet = scratch.0.join("quiet.pcap");
+    std::fs::write(&quiet, &std::fs::read(&capture).unwrap()[..24]).unwrap();
+    broker.again();
+    let agent = publish(&broker, &quiet, "home", &["--state", &state]);
+    std::thread::sleep(Duration::from_millis(300));
+    agent.kill();
+    let collector = serve(&broker, &out);
+    wait_until("the collector has its folder", LONG, || out.join(".fleet/lock").exists());
+    let ended = publish(&broker, &quiet, "home", &["--state", &state]).end(LONG);
+    ended.expect_code(0);
+    assert!(ended.err.contains("reports of an earlier run are sent first"), "{ended:?}");
+    assert_eq!(evidence(collector, &out, "home"), expected);
+    let left: Vec<_> = std::fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}

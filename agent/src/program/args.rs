@@ -8,6 +8,7 @@ use super::Failure;
 use crate::capture::filter::Filter;
 use crate::enforce::never::Never;
 use crate::network::Network;
+use crate::spool::disk;
 use crate::uplink::broker::Broker;
 use crate::uplink::tls::Files;
 use crate::wire::topic::is_name;
@@ -25,6 +26,8 @@ pub(super) const FLAGS: &[&str] = &[
     "--flows",
     "--report-bytes",
     "--spool-bytes",
+    "--spool-disk-bytes",
+    "--spool-daily-bytes",
     "--detail",
     "--window",
     "--both-ends",
@@ -108,7 +111,13 @@ pub(super) struct Args {
     /// seconds of silence of the collector after which all blocks end; default 3600
     #[argh(option)]
     release_after: Option<usize>,
-    /// folder where this agent keeps what must survive a restart (blocks); without it nothing does
+    /// with --state: bytes of reports on the disk while the collector is away; default 4194304, 0 for none
+    #[argh(option)]
+    spool_disk_bytes: Option<usize>,
+    /// with --state: bytes written to the disk in a day at most; default 67108864
+    #[argh(option)]
+    spool_daily_bytes: Option<usize>,
+    /// folder where this agent keeps what must survive a restart (blocks, reports); without it nothing does
     #[argh(option)]
     state: Option<PathBuf>,
     /// with -r: give up when the collector has stored nothing for so many seconds; default 60
@@ -164,6 +173,7 @@ pub(super) struct Job {
     pub(super) never: Never,
     pub(super) release_after_s: u64,
     pub(super) state: Option<PathBuf>,
+    pub(super) disk: disk::Limits,
     pub(super) timeout_s: u64,
     pub(super) dump: bool,
     pub(super) check: bool,
@@ -297,6 +307,15 @@ impl Args {
             never,
             release_after_s: within("--release-after", self.release_after, 3600, 60, 604_800)? as u64,
             state: self.state,
+            disk: disk::Limits {
+                bytes: match self.spool_disk_bytes {
+                    Some(0) => 0,
+                    bytes => within("--spool-disk-bytes", bytes, 4 << 20, 256 << 10, 1 << 40)? as u64,
+                },
+                daily: within("--spool-daily-bytes", self.spool_daily_bytes, 64 << 20, 1 << 20, 1 << 50)?
+                    as u64,
+                report: self.report_bytes.unwrap_or(DEFAULT_REPORT),
+            },
             timeout_s: self.timeout.unwrap_or(60),
             dump: self.dump,
             check: self.check,

@@ -158,7 +158,7 @@ pub(super) fn run(job: &Job, name: &str, filter: &Filter, stop: &AtomicBool) -> 
         ledger.packets,
         ledger.kernel_dropped,
         ending.custody.next - 1,
-        ending.custody.waiting + ending.custody.discarded
+        ending.waiting + ending.custody.discarded
     ));
     Ok(())
 }

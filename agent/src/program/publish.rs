@@ -3,8 +3,9 @@
 use std::fs::DirBuilder;
 use std::hash::{BuildHasher, RandomState};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::args::{Blocking, Job};
@@ -16,8 +17,10 @@ use crate::enforce::carrier::{self, Carrier};
 use crate::enforce::nft::{Firewall, Nft, NoFirewall};
 use crate::ledger::Ledger;
 use crate::sensor::{Sensor, SensorConfig};
+use crate::spool::Spool;
+use crate::spool::disk::{Disk, Files};
 use crate::uplink::machine;
-use crate::uplink::session::{Ending, Notice, Session, Settings};
+use crate::uplink::session::{Ending, Notice, Session, Settings, Spools};
 use crate::window::AgentWindowsConfig;
 use crate::wire::{Boot, Detail, Encoder, Options, TimeBase};
 
@@ -47,21 +50,49 @@ pub(super) fn start(job: &Job, boot: Boot, warn: &Arc<AtomicBool>) -> Result<Ses
         broker: job.broker.clone(),
         site: job.site.clone(),
         sensor: job.sensor.clone(),
-        boot,
         limits: machine::Limits::default(),
-        spool_bytes: job.spool_bytes,
         seed: random(),
         detail: job.detail,
         carrier: carrier(job)?,
     };
     let (verbose, warn) = (job.verbose > 0, Arc::clone(warn));
-    Session::start(settings, move |notice| match notice {
+    Session::start(settings, spools(job, boot)?, move |notice| match notice {
         Notice::Warning(text) if up(&warn) => complain(&text),
         Notice::Warning(_) => {}
         Notice::Info(text) if verbose => complain(&text),
         Notice::Info(_) => {}
     })
     .map_err(|e| Failure::run(format!("the system gives no thread: {e}")))
+}
+
+/// The folder of what survives a restart.
+fn state(job: &Job) -> Result<Option<&Path>, Failure> {
+    let Some(dir) = &job.state else { return Ok(None) };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|e| Failure::usage(format!("the folder {} cannot be made: {e}", dir.display())))?;
+    Ok(Some(dir))
+}
+
+/// Where reports wait, with those that an earlier run could not deliver.
+fn spools(job: &Job, boot: Boot) -> Result<Spools, Failure> {
+    let Some(dir) = state(job)?.filter(|_| job.disk.bytes > 0) else {
+        return Ok(Spools { own: Spool::new(boot, job.spool_bytes, None), earlier: Vec::new(), disk: None });
+    };
+    let failed =
+        |e: std::io::Error| Failure::usage(format!("{}: reports cannot be kept there: {e}", dir.display()));
+    let folder = Files::open(dir.to_owned()).map_err(failed)?;
+    let (disk, found) = Disk::open(Box::new(folder), job.disk).map_err(failed)?;
+    let damaged = disk.wear().damaged;
+    let disk = Arc::new(Mutex::new(disk));
+    let earlier = Spool::recover(&disk, &found);
+    if !found.is_empty() || damaged > 0 {
+        let rest = if damaged > 0 { format!("; {damaged} bytes are damaged") } else { String::new() };
+        complain(&format!("{} reports of an earlier run are sent first{rest}", found.len()));
+    }
+    Ok(Spools { own: Spool::new(boot, job.spool_bytes, Some(Arc::clone(&disk))), earlier, disk: Some(disk) })
 }
 
 /// Carries blocks out, where blocking is on.
@@ -72,18 +103,12 @@ fn carrier(job: &Job) -> Result<Option<Arc<Carrier>>, Failure> {
     let dry_run = job.blocking == Blocking::DryRun;
     let firewall: Box<dyn Firewall + Send> =
         if dry_run { Box::new(NoFirewall) } else { Box::new(Nft::new(Nft::AGENT).map_err(Failure::usage)?) };
-    if let Some(dir) = &job.state {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(|e| Failure::usage(format!("the folder {} cannot be made: {e}", dir.display())))?;
-    }
+    let dir = state(job)?;
     let options = carrier::Options {
         limits: Limits { silence_us: job.release_after_s * 1_000_000, ..Limits::default() },
         never: job.never.clone(),
         dry_run,
-        keep: job.state.as_ref().map(|dir| dir.join("blocks")),
+        keep: dir.map(|dir| dir.join("blocks")),
         local: false,
     };
     Carrier::start(firewall, options, complain).map(|carrier| Some(Arc::new(carrier))).map_err(Failure::run)
@@ -210,17 +235,23 @@ fn done(job: &Job, packets: u64, ending: &Ending) -> Result<(), Failure> {
 
 /// Whether the collector has everything.
 fn stored(job: &Job, ending: &Ending, stuck: bool) -> Result<(), Failure> {
-    let waiting = ending.custody.waiting;
+    let waiting = ending.waiting;
     if waiting == 0 && !stuck {
         return Ok(());
     }
-    let made = ending.custody.next - 1;
+    let made = (ending.custody.next - 1).max(waiting);
     let why = match &ending.error {
         Some(error) => format!("the broker {} {error}", job.broker),
         None => format!("is `slips serve` running on the broker {}?", job.broker),
     };
+    let kept = match &job.state {
+        Some(dir) if !stuck && job.disk.bytes > 0 => {
+            format!("; they are kept in {} and sent with the next start", dir.display())
+        }
+        _ => String::new(),
+    };
     Err(Failure::run(format!(
-        "{waiting} of {made} reports were not stored by the collector within {} s: {why}",
+        "{waiting} of {made} reports were not stored by the collector within {} s: {why}{kept}",
         job.timeout_s
     )))
 }

@@ -173,10 +173,13 @@ impl fmt::Debug for Broker {
 #[must_use]
 pub fn explain(error: &ConnectionError) -> String {
     match error {
-        ConnectionError::Io(error)
-        | ConnectionError::MqttState(
-            StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error)),
-        ) => io_error(error),
+        ConnectionError::Io(error) | ConnectionError::MqttState(StateError::Io(error)) => io_error(error),
+        // TLS that ends behind the handshake: a broker refuses our certificate only then.
+        ConnectionError::MqttState(StateError::Deserialization(mqttbytes::Error::Io(error)))
+            if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) =>
+        {
+            io_error(error)
+        }
         ConnectionError::Tls(TlsError::Io(error)) => io_error(error),
         ConnectionError::Tls(TlsError::TLS(error)) => tls::explain(error),
         ConnectionError::Timeout(_) => format!("does not answer within {CONNECT_S} s"),

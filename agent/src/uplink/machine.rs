@@ -34,6 +34,8 @@ pub struct Limits {
     pub retry_max_us: u64,
     /// How long the end may take once everything is said.
     pub closing_us: u64,
+    /// How long nothing may be stored although reports wait until they go to the disk.
+    pub away_us: u64,
 }
 
 impl Default for Limits {
@@ -46,6 +48,7 @@ impl Default for Limits {
             retry_us: 250_000,
             retry_max_us: 60_000_000,
             closing_us: 2_000_000,
+            away_us: 30_000_000,
         }
     }
 }
@@ -111,9 +114,13 @@ enum End {
 /// The machine.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    boot: Boot,
     limits: Limits,
+    /// Of this run.
     spool: Spool,
+    /// Of earlier runs: sent before it, one after the other.
+    earlier: VecDeque<Spool>,
+    /// Since when nothing was stored although reports wait.
+    waiting_since: u64,
     link: Link,
     end: End,
     tries: u32,
@@ -141,10 +148,17 @@ impl Machine {
     /// A machine that will connect at once. `seed` makes the jitter.
     #[must_use]
     pub fn new(boot: Boot, limits: Limits, spool_bytes: usize, seed: u64) -> Self {
-        Self {
-            boot,
+        Self::with_spool(Spool::new(boot, spool_bytes, None), Vec::new(), limits, seed)
+    }
+
+    /// With a spool of its own, and those of earlier runs, which are sent first.
+    #[must_use]
+    pub fn with_spool(spool: Spool, earlier: Vec<Spool>, limits: Limits, seed: u64) -> Self {
+        let mut machine = Self {
             limits,
-            spool: Spool::new(spool_bytes),
+            spool,
+            earlier: earlier.into(),
+            waiting_since: 0,
             link: Link::Down { retry_at: 0 },
             end: End::No,
             tries: 0,
@@ -160,6 +174,56 @@ impl Machine {
             probes: 0,
             random: seed | 1,
             answers: VecDeque::new(),
+        };
+        machine.earlier.retain(|spool| !spool.is_empty());
+        machine.begin_run(0);
+        machine
+    }
+
+    /// The spool that is being sent.
+    fn sending(&self) -> &Spool {
+        self.earlier.front().unwrap_or(&self.spool)
+    }
+
+    fn sending_mut(&mut self) -> &mut Spool {
+        self.earlier.front_mut().unwrap_or(&mut self.spool)
+    }
+
+    /// The run whose reports are being sent: the status speaks of it, and only its `stored` is heard.
+    #[must_use]
+    pub fn boot(&self) -> Boot {
+        self.sending().boot()
+    }
+
+    fn nothing_waits(&self) -> bool {
+        self.spool.is_empty() && self.earlier.iter().all(Spool::is_empty)
+    }
+
+    /// The next run's turn, if the one that is sent is through. What an earlier run has sent nobody knows any more.
+    fn next_run(&mut self, now_us: u64) {
+        let before = self.earlier.len();
+        while self.earlier.front().is_some_and(Spool::is_empty) {
+            self.earlier.pop_front();
+        }
+        if self.earlier.len() != before {
+            self.begin_run(now_us);
+            self.status_soon(now_us);
+        }
+    }
+
+    fn begin_run(&mut self, now_us: u64) {
+        self.sent = if self.earlier.is_empty() { 0 } else { u64::MAX };
+        self.cursor = self.sending().oldest();
+        self.again.clear();
+        self.probes = 0;
+        self.quiet_since = now_us;
+    }
+
+    /// Collector or broker are away: what waits goes to the disk, where there is one.
+    fn persist_if_away(&mut self, now_us: u64) {
+        let away = now_us.saturating_sub(self.waiting_since) >= self.limits.away_us;
+        if away && !self.spool.is_empty() {
+            self.spool.persist(now_us);
         }
     }
 
@@ -169,15 +233,22 @@ impl Machine {
         &self.spool
     }
 
-    /// The custody part of the status.
+    /// Reports of all runs that wait.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.earlier.iter().chain([&self.spool]).map(|spool| spool.len() as u64).sum()
+    }
+
+    /// The custody part of the status, of the run that is being sent.
     #[must_use]
     pub fn custody(&self) -> Custody {
-        let (discarded, discarded_records) = self.spool.discarded();
+        let spool = self.sending();
+        let (discarded, discarded_records) = spool.discarded();
         Custody {
-            next: self.spool.next(),
-            oldest: self.spool.oldest(),
-            waiting: self.spool.len() as u64,
-            waiting_bytes: self.spool.bytes() as u64,
+            next: spool.next(),
+            oldest: spool.oldest(),
+            waiting: spool.len() as u64,
+            waiting_bytes: spool.bytes() as u64,
             discarded,
             discarded_records,
             unfit_records: 0,
@@ -212,6 +283,9 @@ impl Machine {
     /// # Loss
     /// As [`Spool::push`].
     pub fn report(&mut self, now_us: u64, bytes: Bytes, records: u32) -> u64 {
+        if self.nothing_waits() {
+            self.waiting_since = now_us;
+        }
         let discarded = self.spool.discarded().0;
         let number = self.spool.push(bytes, records);
         if self.spool.discarded().0 != discarded {
@@ -252,27 +326,31 @@ impl Machine {
 
     /// The collector has spoken.
     pub fn stored(&mut self, now_us: u64, stored: &Stored<'_>) {
-        if stored.boot != self.boot {
+        if stored.boot != self.boot() {
             return;
         }
         // A report that was never sent cannot have been stored, whatever is said.
-        let freed = self.spool.stored(stored.up_to.min(self.sent));
+        let sent = self.sent;
+        let discarded = self.sending().discarded().0;
+        let freed = self.sending_mut().stored(stored.up_to.min(sent));
         if freed > 0 {
+            self.waiting_since = now_us;
             self.progress_at = now_us;
             self.quiet_since = now_us;
             if self.probes > 0 {
                 // The oldest report was stuck and is through: whatever was sent behind it may have been lost with it.
                 self.probes = 0;
-                self.cursor = self.spool.oldest();
+                self.cursor = self.sending().oldest();
             }
         }
-        let mut gone = false;
+        let oldest = self.sending().oldest();
+        let mut gone = self.sending().discarded().0 != discarded;
         self.again.clear();
         for range in &stored.missing {
-            gone |= range.from < self.spool.oldest();
-            let from = range.from.max(self.spool.oldest());
+            gone |= range.from < oldest;
+            let from = range.from.max(oldest);
             if range.to == u64::MAX {
-                self.cursor = self.cursor.min(from).max(self.spool.oldest());
+                self.cursor = self.cursor.min(from).max(oldest);
             } else if from <= range.to {
                 self.again.push_back(Range { from, to: range.to });
             }
@@ -280,6 +358,7 @@ impl Machine {
         if gone {
             self.status_soon(now_us);
         }
+        self.next_run(now_us);
     }
 
     /// A command has come; `utc_us` is the time it is judged by. Gives the order if it is to be carried out now; the shell
@@ -315,10 +394,16 @@ impl Machine {
 
     /// The next thing to do; to be called until it gives nothing.
     pub fn next(&mut self, now_us: u64) -> Option<Action> {
+        self.persist_if_away(now_us);
         match self.end {
             End::Draining { quiet_us } => {
                 let quiet = now_us.saturating_sub(self.progress_at) >= quiet_us;
-                if self.spool.is_empty() || quiet {
+                let empty = self.nothing_waits();
+                if empty || quiet {
+                    if !empty {
+                        // For the next run.
+                        self.spool.persist(now_us);
+                    }
                     if self.link != Link::Up {
                         self.end = End::Over;
                         return None;
@@ -371,22 +456,33 @@ impl Machine {
             self.unacknowledged += 1;
             return Some(Action::Status { online: true });
         }
-        let oldest = self.spool.oldest();
+        let oldest = self.sending().oldest();
         if self.cursor > oldest && now_us >= self.impatient_at() {
             self.probes = (self.probes + 1).min(8);
             self.quiet_since = now_us;
             self.again.clear();
             self.again.push_back(Range { from: oldest, to: oldest });
         }
-        let seq = self.pick(now_us)?;
-        let bytes = self.spool.get(seq)?.clone();
+        let discarded = self.sending().discarded().0;
+        let (seq, bytes) = loop {
+            let seq = self.pick(now_us)?;
+            match self.sending_mut().get(seq) {
+                Some(bytes) => break (seq, bytes),
+                // The disk has damaged it. The collector waits for it until it is told.
+                None if self.sending().discarded().0 != discarded => {
+                    self.status_soon(now_us);
+                    self.next_run(now_us);
+                }
+                None => {}
+            }
+        };
         self.unacknowledged += 1;
         Some(Action::Publish { seq, bytes })
     }
 
     /// The number to send now.
     fn pick(&mut self, now_us: u64) -> Option<u64> {
-        let oldest = self.spool.oldest();
+        let (oldest, next) = (self.sending().oldest(), self.sending().next());
         // What has been stored or discarded in the meantime needs no sending.
         self.cursor = self.cursor.max(oldest);
         while let Some(range) = self.again.front_mut() {
@@ -400,7 +496,7 @@ impl Machine {
             range.from += 1;
             return Some(seq);
         }
-        if self.cursor >= self.spool.next() || self.cursor - oldest >= self.limits.ahead {
+        if self.cursor >= next || self.cursor - oldest >= self.limits.ahead {
             return None;
         }
         if self.cursor == oldest {
@@ -414,7 +510,7 @@ impl Machine {
 
     /// Everything not stored is to be sent again.
     fn restart(&mut self, now_us: u64) {
-        self.cursor = self.spool.oldest();
+        self.cursor = self.sending().oldest();
         self.again.clear();
         self.unacknowledged = 0;
         self.probes = 0;
@@ -446,7 +542,9 @@ impl Machine {
             Link::Down { retry_at } => Some(retry_at),
             Link::Connecting => None,
             Link::Up if self.unacknowledged >= self.limits.in_flight => Some(self.stalled_at()),
-            Link::Up if self.cursor > self.spool.oldest() => Some(self.status_at.min(self.impatient_at())),
+            Link::Up if self.cursor > self.sending().oldest() => {
+                Some(self.status_at.min(self.impatient_at()))
+            }
             Link::Up => Some(self.status_at),
         };
         [end, link].into_iter().flatten().min()

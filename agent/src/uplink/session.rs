@@ -15,9 +15,10 @@ use super::broker::{Broker, QOS, explain};
 use super::machine::{Action, Limits, Machine};
 use crate::enforce::carrier::{Answer as Carried, Carrier, Reply};
 use crate::ledger::Ledger;
+use crate::spool::{SharedDisk, Spool};
 use crate::wire::topic::Topic;
 use crate::wire::{
-    Answer, Block, Boot, Command, Custody, Detail, Kind, MAX_NOTE, MAX_OTHER, Order, Outcome, Status, Stored,
+    Answer, Block, Command, Custody, Detail, Kind, MAX_NOTE, MAX_OTHER, Order, Outcome, Status, Stored,
     TimeBase, capability,
 };
 
@@ -33,18 +34,24 @@ pub struct Settings {
     pub site: String,
     /// Name of the sensor.
     pub sensor: String,
-    /// This run.
-    pub boot: Boot,
     /// Bounds of the machine.
     pub limits: Limits,
-    /// Memory for reports that are not stored yet, bytes.
-    pub spool_bytes: usize,
     /// Makes the jitter.
     pub seed: u64,
     /// What to send at first; commands change it.
     pub detail: Detail,
     /// Carries blocks out, where blocking is on.
     pub carrier: Option<Arc<Carrier>>,
+}
+
+/// Where reports wait.
+pub struct Spools {
+    /// Those of this run.
+    pub own: Spool,
+    /// Those of earlier runs.
+    pub earlier: Vec<Spool>,
+    /// The files of both.
+    pub disk: Option<SharedDisk>,
 }
 
 /// What the status says besides custody. The sensor's side refreshes it.
@@ -74,6 +81,8 @@ pub enum Notice {
 pub struct Ending {
     /// Where the reports are.
     pub custody: Custody,
+    /// Reports that wait, those of earlier runs too.
+    pub waiting: u64,
     /// What was wrong with the connection last, if it was not open at the end.
     pub error: Option<String>,
 }
@@ -92,6 +101,7 @@ struct Inner {
 struct Shared {
     /// For answers that come later.
     me: Weak<Self>,
+    disk: Option<SharedDisk>,
     settings: Settings,
     started: Instant,
     inner: Mutex<Inner>,
@@ -109,8 +119,13 @@ impl Session {
     ///
     /// # Errors
     /// The system gives no threads.
-    pub fn start(settings: Settings, notify: impl Fn(Notice) + Send + Sync + 'static) -> io::Result<Self> {
-        let machine = Machine::new(settings.boot, settings.limits, settings.spool_bytes, settings.seed);
+    pub fn start(
+        settings: Settings,
+        spools: Spools,
+        notify: impl Fn(Notice) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let Spools { own, earlier, disk } = spools;
+        let machine = Machine::with_spool(own, earlier, settings.limits, settings.seed);
         let inner = Inner {
             machine,
             client: None,
@@ -122,6 +137,7 @@ impl Session {
         };
         let shared = Arc::new_cyclic(|me| Shared {
             me: Weak::clone(me),
+            disk,
             settings,
             started: Instant::now(),
             inner: Mutex::new(inner),
@@ -225,7 +241,11 @@ impl Session {
             carrier.end();
             inner = shared.lock();
         }
-        Ending { custody: inner.machine.custody(), error: inner.error.clone() }
+        Ending {
+            waiting: inner.machine.waiting(),
+            custody: inner.machine.custody(),
+            error: inner.error.clone(),
+        }
     }
 }
 
@@ -293,12 +313,22 @@ impl Shared {
             // What does not fit is counted.
             let _ = blocks.push(Block { addr: held.addr, until_us });
         }
+        let mut ledger = inner.health.ledger;
+        let mut note = standing.latest.clone();
+        if let Some(disk) = &self.disk {
+            let disk = disk.lock().unwrap_or_else(PoisonError::into_inner);
+            let wear = disk.wear();
+            (ledger.spool_written_bytes, ledger.spool_damaged_bytes) = (wear.total, wear.damaged);
+            if !wear.trouble.is_empty() {
+                note.clone_from(&wear.trouble);
+            }
+        }
         let left_out = standing.blocks.len() - blocks.len();
         let answers = inner.machine.answers().map(|a| Answer { id: a.id, outcome: a.outcome, note: &a.note });
         let status = Status {
             site: &self.settings.site,
             sensor: &self.settings.sensor,
-            boot: self.settings.boot,
+            boot: inner.machine.boot(),
             online,
             version: env!("CARGO_PKG_VERSION"),
             time: inner.health.time,
@@ -307,11 +337,11 @@ impl Shared {
                 | capability::FEATURES
                 | if self.settings.carrier.is_some() { capability::BLOCK } else { 0 },
             custody: Custody { unfit_records: inner.health.unfit_records, ..inner.machine.custody() },
-            ledger: inner.health.ledger,
+            ledger,
             blocks,
             blocks_left_out: u32::try_from(left_out).unwrap_or(u32::MAX),
             answers: answers.collect(),
-            note: short(&standing.latest),
+            note: short(&note),
         };
         let mut buf = [0; MAX_OTHER];
         status.write(&mut buf).map(Bytes::copy_from_slice).unwrap_or_default()

@@ -17,6 +17,7 @@ const LIMITS: Limits = Limits {
     retry_us: 10,
     retry_max_us: 500,
     closing_us: 50,
+    away_us: 2_000,
 };
 
 /// What is on its way from the agent.
@@ -165,7 +166,7 @@ impl World {
     }
 
     fn check(&self) {
-        let spool = self.machine.spool();
+        let mut spool = self.machine.spool().clone();
         let (oldest, next) = (spool.oldest(), spool.next());
         assert_eq!(next, self.reports + 1);
         for seq in oldest..next {
