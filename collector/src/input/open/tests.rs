@@ -1,5 +1,7 @@
 use super::*;
-use crate::input::testing::{public_data, read};
+use std::io::Cursor;
+
+use crate::input::testing::{Dice, public_data, read};
 
 struct Folder(PathBuf);
 
@@ -144,4 +146,56 @@ fn public_inputs_are_recognised() {
         .map(|p| read(&mut *open(&p, &Wish::default()).unwrap()).kept.flows().len())
         .sum();
     assert!(flows > 1000 && flows <= alone, "{flows} {alone}");
+}
+
+/// Damaged files of every format, packed and not, taken for whatever they look like after the damage: refused with a word, or
+/// read to their end.
+#[test]
+fn no_bytes_can_harm_whatever_they_are_taken_for() {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
+    let mut seeds: Vec<(&str, Vec<u8>)> = [
+        ("conn.log", "formats/web/zeek/conn.log"),
+        ("conn.log.gz", "formats/sweep-icmp/zeek/conn.log.gz"),
+        ("eve.json", "formats/web/eve.json"),
+        ("eve.json.gz", "formats/scan-horizontal/eve.json.gz"),
+        ("a", "formats/web/flows.binetflow"),
+        ("a.gz", "formats/sweep-icmp/flows.binetflow.gz"),
+        ("nfcapd", "formats/web/nfcapd"),
+        ("nfcapd", "formats/sweep-icmp/nfcapd"),
+        ("dhcp.pcap", "dhcp.pcap"),
+    ]
+    .map(|(name, path)| (name, std::fs::read(own.join(path)).unwrap()))
+    .into();
+    let packed =
+        |bytes: &[u8]| ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest);
+    seeds.push(("-", packed(CONN.as_bytes())));
+    seeds.push(("-", packed(EVE.as_bytes())));
+    let mut dice = Dice(0x0fe2);
+    let (mut taken, mut refused) = (0u32, 0u32);
+    for (name, seed) in &seeds {
+        for _ in 0..100 {
+            let mut bytes = seed.clone();
+            dice.damage(&mut bytes);
+            let Ok(stream) = Stream::over("x".to_owned(), Box::new(Cursor::new(bytes)), None) else {
+                refused += 1;
+                continue;
+            };
+            match open_stream(stream, Path::new(name), &Wish::default()) {
+                Ok(mut source) => {
+                    assert!(!source.describe().is_empty());
+                    taken += 1;
+                    let stop = std::sync::atomic::AtomicBool::new(false);
+                    let job = Job { stop: &stop, progress: &|_| {}, say: &|text| assert!(!text.is_empty()) };
+                    if let Err(error) = source.read(&mut crate::input::testing::Kept::default(), job) {
+                        assert!(!error.what.is_empty());
+                    }
+                }
+                Err(error) => {
+                    assert!(!error.what.is_empty());
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(taken > 300 && refused > 100, "{taken} {refused}");
 }
