@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod http;
 pub mod info;
 pub mod input;
+pub mod lookups;
 mod mapped;
 pub mod modules;
 pub mod output;

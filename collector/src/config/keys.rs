@@ -349,7 +349,11 @@ pub const KEYS: &[Key] = &[
 
 /// All keys of all sections, in the order of the shipped file.
 pub fn all() -> impl Iterator<Item = &'static Key> + Clone {
-    KEYS.iter().chain(super::thresholds::KEYS).chain(super::update::KEYS).chain(super::export::KEYS)
+    KEYS.iter()
+        .chain(super::thresholds::KEYS)
+        .chain(super::update::KEYS)
+        .chain(super::lookups::KEYS)
+        .chain(super::export::KEYS)
 }
 
 /// The key of that name, or a sentence with the nearest known one.

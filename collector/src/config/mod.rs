@@ -6,6 +6,7 @@
 
 pub mod export;
 pub mod keys;
+pub mod lookups;
 mod raw;
 mod thresholds;
 pub mod update;
@@ -95,6 +96,10 @@ pub struct Config {
     pub export: export::Export,
     /// The other keys of `[update]`.
     pub update: update::Update,
+    /// `[privacy]` and `[virustotal]`.
+    pub lookups: lookups::LookUps,
+    /// Where questions to services are left; closed under a file. Not a key: the front of the program opens it.
+    pub desk: crate::lookups::Desk,
     /// Where the compiled lists of feeds are, if they are used. Not a key: the front of the program sets it ([`Config::open`]).
     pub indicators_folder: Option<PathBuf>,
     /// Where evidence goes besides the folder. Not a key: the front of the program sets it.
@@ -146,6 +151,8 @@ impl Default for Config {
             geo: crate::info::Geo::default(),
             thresholds: Thresholds::default(),
             export: export::Export::default(),
+            lookups: lookups::LookUps::default(),
+            desk: crate::lookups::Desk::default(),
             indicators_folder: None,
             update: update::Update::default(),
             watch: crate::output::Watch::default(),
@@ -229,7 +236,12 @@ impl Config {
     fn resolve(&mut self, base: Option<&Path>) {
         let Some(base) = base else { return };
         let paths = [&mut self.local_ti_folder, &mut self.whitelist_path, &mut self.data_folder_written];
-        let update = [&mut self.update.feeds, &mut self.update.ca_file];
+        let update = [
+            &mut self.update.feeds,
+            &mut self.update.ca_file,
+            &mut self.lookups.virustotal_key_file,
+            &mut self.lookups.urlhaus_key_file,
+        ];
         for path in paths.into_iter().chain(update).flatten().chain(&mut self.geo_databases) {
             if path.is_relative() {
                 *path = base.join(&*path);
@@ -251,6 +263,17 @@ impl Config {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let base = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")))?;
         Some(base.join("slips"))
+    }
+
+    /// Opens the desk for questions to services, for live traffic. What it has to say goes to `say`.
+    ///
+    /// # Errors
+    /// One sentence: a key cannot be read.
+    pub fn open_desk(&mut self, say: &crate::lookups::Say) -> Result<(), String> {
+        self.lookups.proxy.clone_from(&self.update.proxy);
+        self.lookups.ca_file.clone_from(&self.update.ca_file);
+        self.desk = crate::lookups::Desk::open(&self.lookups, self.data_folder().as_deref(), say)?;
+        Ok(())
     }
 
     /// Opens what the configuration names and the analysis looks up: databases of addresses.

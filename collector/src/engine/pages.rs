@@ -261,6 +261,7 @@ fn write(folder: &Folder, slot: &mut Slot, site: &Site) {
     if let Some(country) = place.country {
         facts.push(("Country", country.to_string()));
     }
+    facts.extend(site.asked(profile.addr));
     if let Some(name) = site.reverse(profile.addr) {
         facts.push(("Reverse DNS", name.to_owned()));
     }

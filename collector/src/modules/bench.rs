@@ -233,6 +233,56 @@ pub fn dns(query: &str, answers: &[&str]) -> App<Text> {
     })
 }
 
+/// A GET request.
+pub fn http(host: &str, uri: &str) -> App<Text> {
+    App::Http(slips_agent::app::record::Http {
+        depth: 1,
+        method: "GET".into(),
+        host: host.into(),
+        uri: uri.into(),
+        referrer: "".into(),
+        user_agent: "".into(),
+        version: "1.1".into(),
+        username: "".into(),
+        request_body_len: 0,
+        response_body_len: 0,
+        status_code: 200,
+        status_msg: "".into(),
+        resp_mime: "".into(),
+    })
+}
+
+/// A TLS session whose server shows a certificate with this subject.
+pub fn tls(server_name: &str, subject: &str) -> App<Text> {
+    let mut certs = heapless::Vec::new();
+    let _ = certs.push(slips_agent::app::record::Cert {
+        subject: subject.into(),
+        issuer: "CN=an issuer".into(),
+        not_before_s: 0,
+        not_after_s: 0,
+        sha1: [1; 20],
+        sha256: [1; 32],
+        self_signed: false,
+        san: "".into(),
+    });
+    App::Tls(slips_agent::app::record::Tls {
+        quic: false,
+        version: 0x0303,
+        cipher: 1,
+        group: 0,
+        server_name: server_name.into(),
+        alpn: "".into(),
+        resumed: false,
+        established: true,
+        ja3: None,
+        ja3s: None,
+        ja4: "".into(),
+        certs,
+        cert_count: 1,
+        validation: "".into(),
+    })
+}
+
 /// An ARP packet.
 pub fn arp(seconds: f64, operation: u16, sender: (&str, u8), target: &str) -> Record {
     let mac = Mac([2, 0, 0, 0, 0, sender.1]);

@@ -23,6 +23,7 @@ pub mod habits;
 pub mod http;
 pub mod login;
 pub mod long_connections;
+pub mod lookups;
 pub mod mining;
 pub mod misused_ports;
 pub mod new_device;
@@ -150,6 +151,7 @@ pub const MODULES: &[Entry] = &[
     overlays::ENTRY,
     habits::ENTRY,
     new_device::ENTRY,
+    lookups::ENTRY,
 ];
 
 /// The modules of one configuration, ready to run.

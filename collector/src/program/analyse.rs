@@ -35,12 +35,18 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
     let console = Console::new(analysis.json, config.verbose);
     config.watch = console.watch();
     config.open().map_err(Failure::usage)?;
+    // A file is never a reason to ask anybody, and --check touches nothing.
+    let live = analysis.inputs.iter().any(Input::is_live) && !analysis.check;
+    if live {
+        let notes = console.clone();
+        let told: crate::lookups::Say = Arc::new(move |text: &str| notes.note(text));
+        config.open_desk(&told).map_err(Failure::usage)?;
+    }
     let modules = Modules::new(config).map_err(Failure::usage)?;
     for (_, module) in modules.iter() {
         module.notes().iter().for_each(|note| console.note(note));
     }
     let modules = Arc::new(modules);
-    let live = analysis.inputs.iter().any(Input::is_live);
     let notes = console.clone();
     let _reload = Reload::start(config, &modules, live, Arc::new(move |text: &str| notes.note(text)))?;
     let receivers = exports::open(config, &console)?;

@@ -26,6 +26,9 @@ pub(super) fn run(
     let console = Console::new(false, config.verbose);
     config.watch = console.watch();
     config.open().map_err(Failure::usage)?;
+    let told = console.clone();
+    let told: crate::lookups::Say = Arc::new(move |text: &str| told.note(text));
+    config.open_desk(&told).map_err(Failure::usage)?;
     let running = exports::start(exports::open(&config, &console)?, &mut config, &console)?;
     let delivery = config.clone();
     let notes = console.clone();

@@ -31,6 +31,7 @@ use crate::config::{Config, Network, Thresholds};
 use crate::evidence::whitelist::{End, Systems, Whitelist};
 use crate::info::geo::Databases;
 use crate::info::{Geo, Place};
+use crate::lookups::Desk;
 
 /// How a name became known.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -127,6 +128,7 @@ pub struct Site {
     systems: Systems,
     geo: Geo,
     places: Arc<Databases>,
+    desk: Desk,
 }
 
 /// Names kept of one address.
@@ -196,6 +198,7 @@ impl Site {
             whitelist: Arc::default(),
             systems: config.systems.clone(),
             places: config.geo.now(),
+            desk: config.desk.clone(),
             geo: config.geo.clone(),
         }
     }
@@ -231,6 +234,12 @@ impl Site {
     #[must_use]
     pub fn place(&self, addr: IpAddr) -> Place<'_> {
         self.places.place(addr)
+    }
+
+    /// What services have said of an address so far; nothing under a file.
+    #[must_use]
+    pub fn asked(&self, addr: IpAddr) -> Vec<(&'static str, String)> {
+        crate::lookups::facts(&self.desk, addr)
     }
 
     /// Whether there are databases of places at all.

@@ -7,7 +7,7 @@ use super::*;
 use crate::evidence::Side;
 use crate::input::Record;
 use crate::modules::Modules;
-use crate::modules::bench::{Outcome, attempt, dns, flow, ip, rec, run_with, said as says};
+use crate::modules::bench::{Outcome, attempt, dns, flow, http, ip, rec, run_with, said as says};
 
 const OWN: &str = "\
 # This file is for you to add your own IPs or domains
@@ -221,24 +221,6 @@ fn certificates_files_and_ja4() {
         found(&lists, vec![Record::Note(Box::new(note))]).of(FILE.name).len()
     };
     assert_eq!((file(sha1), file([1; 20])), (2, 0));
-}
-
-fn http(host: &str, uri: &str) -> App<Text> {
-    App::Http(Http {
-        depth: 1,
-        method: "GET".into(),
-        host: host.into(),
-        uri: uri.into(),
-        referrer: "".into(),
-        user_agent: "".into(),
-        version: "1.1".into(),
-        username: "".into(),
-        request_body_len: 0,
-        response_body_len: 0,
-        status_code: 200,
-        status_msg: "".into(),
-        resp_mime: "".into(),
-    })
 }
 
 #[test]

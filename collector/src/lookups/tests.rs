@@ -1,0 +1,450 @@
+//! Services against stand-ins that speak their documented protocols, with their errors; what may leave; what is kept.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::*;
+use crate::config::Config;
+use crate::config::lookups::LookUps;
+use crate::input::note::File;
+use crate::input::{Note, NoteBody, Record};
+use crate::modules::Modules;
+use crate::modules::bench::{Outcome, START_S, at, dns as question, flow, ip, rec, run_with, said};
+use crate::modules::lookups::ENTRY;
+
+#[path = "../../../tests/support/http.rs"]
+#[allow(dead_code, reason = "uses a part of the shared helpers")]
+mod http;
+
+use http::{Answer as Http, Server};
+
+fn fast() -> LookUps {
+    LookUps { ask: true, reverse_dns: false, rdap: false, virustotal_per_minute: 6000, ..LookUps::default() }
+}
+
+fn desk(config: &LookUps, folder: Option<&PathBuf>) -> Desk {
+    Desk::open(config, folder.map(|f| f.as_path()), &(Arc::new(|_: &str| {}) as Say)).unwrap()
+}
+
+fn about(service: Service, subject: Subject) -> Question {
+    Question { service, subject }
+}
+
+/// Asks and waits for the answer.
+#[track_caller]
+fn answer(desk: &Desk, question: &Question) -> Answer {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        match desk.ask(question, 1) {
+            State::Known(answer) => return (*answer).clone(),
+            State::Never => panic!("never asked"),
+            State::Waiting => assert!(Instant::now() < until, "no answer to {question:?}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn key_file(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("slips-key-{name}-{}", std::process::id()));
+    std::fs::write(&path, "  secret-key\n").unwrap();
+    path
+}
+
+fn stats(malicious: u32, suspicious: u32, harmless: u32, undetected: u32) -> serde_json::Value {
+    json!({"attributes": {"last_analysis_stats": {"malicious": malicious, "suspicious": suspicious, "harmless": harmless,
+        "undetected": undetected, "timeout": 9, "type-unsupported": 9}}})
+}
+
+fn says(value: &serde_json::Value) -> Http {
+    Http::Says(200, "", value.to_string())
+}
+
+#[test]
+fn only_what_is_public_may_leave() {
+    let leaves = |subject| about(Service::VirusTotal, subject).may_leave();
+    for (addr, may) in [
+        ("8.8.8.8", true),
+        ("10.0.0.1", false),
+        ("100.64.0.1", false),
+        ("fe80::1", false),
+        ("203.0.113.1", false),
+        ("2606:4700::1", true),
+    ] {
+        assert_eq!(leaves(Subject::Address(ip(addr))), may, "{addr}");
+    }
+    for (name, may) in [
+        ("example.com", true),
+        ("printer.local", false),
+        ("nas.home", false),
+        ("server", false),
+        ("1.0.0.10.in-addr.arpa", false),
+        ("com", false),
+    ] {
+        assert_eq!(leaves(Subject::Domain(name.to_owned())), may, "{name}");
+    }
+    for (url, may) in [
+        ("http://example.com/x", true),
+        ("http://8.8.8.8:8080/x", true),
+        ("http://192.168.1.1/login", false),
+        ("http://router/login", false),
+        ("http://me:secret@example.com/", false),
+    ] {
+        assert_eq!(leaves(Subject::Url(url.to_owned())), may, "{url}");
+    }
+    // One key closes everything.
+    let server = Server::start(|_, _| says(&json!({})));
+    let config = LookUps { ask: false, hashlookup: true, hashlookup_server: server.url(""), ..fast() };
+    let desk = desk(&config, None);
+    let question = about(Service::Hashlookup, Subject::Md5("0".repeat(32)));
+    assert_eq!(desk.ask(&question, 1), State::Never);
+    assert!(server.seen().is_empty());
+}
+
+/// Figures by hand: urls (3+1)/(4+6+10) = 20 %, files (30+20)/(50+50) = 50 %, none, and (1)/(4) = 25 %.
+#[test]
+fn the_four_ratios_of_virustotal() {
+    let server = Server::start(|_, request| {
+        assert_eq!(request.header("x-apikey"), Some("secret-key"));
+        match request.path.as_str() {
+            "/api/v3/ip_addresses/8.8.4.4" => says(&json!({"data": stats(9, 0, 1, 0)})),
+            "/api/v3/ip_addresses/8.8.4.4/urls?limit=40" => says(&json!({"data": [stats(3, 1, 6, 10)]})),
+            "/api/v3/ip_addresses/8.8.4.4/downloaded_files?limit=40" => {
+                says(&json!({"data": [stats(30, 0, 0, 20), stats(20, 0, 0, 30)]}))
+            }
+            "/api/v3/ip_addresses/8.8.4.4/referrer_files?limit=40" => says(&json!({"data": []})),
+            "/api/v3/ip_addresses/8.8.4.4/communicating_files?limit=40" => {
+                says(&json!({"data": [stats(1, 0, 3, 0)]}))
+            }
+            // Lists for paying customers.
+            path if path.contains("?limit") => {
+                Http::Says(403, "", json!({"error": {"code": "ForbiddenError"}}).to_string())
+            }
+            "/api/v3/domains/example.com" => says(&json!({"data": stats(1, 0, 1, 2)})),
+            "/api/v3/urls/aHR0cDovL2V4YW1wbGUuY29tL3g" => says(&json!({"data": stats(1, 0, 0, 0)})),
+            _ => Http::Says(404, "", json!({"error": {"code": "NotFoundError"}}).to_string()),
+        }
+    });
+    let key = key_file("ratios");
+    let config =
+        LookUps { virustotal_key_file: Some(key.clone()), virustotal_server: server.url(""), ..fast() };
+    let desk = desk(&config, None);
+    let ask = |subject| answer(&desk, &about(Service::VirusTotal, subject));
+    let ratios = |url, downloaded, referring, communicating| {
+        Answer::Ratios(Ratios { url, downloaded, referring, communicating })
+    };
+    assert_eq!(ask(Subject::Address(ip("8.8.4.4"))), ratios(20.0, 50.0, 0.0, 25.0));
+    assert_eq!(ask(Subject::Domain("example.com".to_owned())), ratios(25.0, 0.0, 0.0, 0.0));
+    assert_eq!(ask(Subject::Url("http://example.com/x".to_owned())), ratios(100.0, 0.0, 0.0, 0.0));
+    assert_eq!(ask(Subject::Md5("ab".to_owned())), Answer::Nothing);
+    let asked = server.seen().len();
+    assert_eq!(ask(Subject::Address(ip("8.8.4.4"))), ratios(20.0, 50.0, 0.0, 25.0));
+    assert_eq!(server.seen().len(), asked, "not asked twice");
+    std::fs::remove_file(key).unwrap();
+}
+
+#[test]
+fn errors_of_virustotal_quota_and_restart() {
+    let folder = std::env::temp_dir().join(format!("slips-vt-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    let server = Server::start(|n, request| match (n, request.path.as_str()) {
+        (0, _) => Http::Says(
+            429,
+            "retry-after: 1\r\n",
+            json!({"error": {"code": "TooManyRequestsError"}}).to_string(),
+        ),
+        (1, _) => Http::Says(503, "retry-after: 1\r\n", String::new()),
+        (2, _) => Http::Cut,
+        (_, "/api/v3/files/bad") => {
+            Http::Says(401, "", json!({"error": {"code": "WrongCredentialsError"}}).to_string())
+        }
+        _ => says(&json!({"data": stats(1, 0, 1, 0)})),
+    });
+    let key = key_file("errors");
+    let config = LookUps {
+        virustotal_key_file: Some(key.clone()),
+        virustotal_server: server.url(""),
+        virustotal_per_day: 13,
+        ..fast()
+    };
+    let first = desk(&config, Some(&folder));
+    let file = |hash: &str| about(Service::VirusTotal, Subject::Md5(hash.to_owned()));
+    // Twice told to come later, then cut: not repeated for five minutes.
+    assert!(matches!(answer(&first, &file("a")), Answer::Trouble(_)));
+    assert_eq!(server.seen().len(), 3);
+    assert!(matches!(answer(&first, &file("b")), Answer::Ratios(_)));
+    drop(first);
+    // What is known stays known, and what was used of the day stays used: 4 of 13, a question may take 5.
+    let second = desk(&config, Some(&folder));
+    assert!(matches!(answer(&second, &file("b")), Answer::Ratios(_)));
+    assert_eq!(server.seen().len(), 4, "from the cache");
+    for hash in ["c", "d", "e", "f", "g"] {
+        answer(&second, &file(hash));
+    }
+    assert_eq!(server.seen().len(), 9);
+    assert_eq!(second.ask(&file("h"), 1), State::Waiting);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(
+        (second.ask(&file("h"), 1), server.seen().len()),
+        (State::Waiting, 9),
+        "the day's quota is used up"
+    );
+    drop(second);
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(folder.join("answers.sqlite")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    // A key that is not accepted is not tried again.
+    let third = desk(&LookUps { virustotal_per_day: 1000, ..config }, Some(&folder));
+    assert!(matches!(answer(&third, &file("bad")), Answer::Trouble(why) if why.contains("401")));
+    let _ = third.ask(&file("i"), 1);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(server.seen().len(), 10);
+    std::fs::remove_dir_all(folder).unwrap();
+    std::fs::remove_file(key).unwrap();
+}
+
+#[test]
+fn the_queue_is_bounded_and_the_most_interesting_goes_first() {
+    let server = Server::start(|n, _| {
+        if n == 0 { Http::Slow(Duration::from_millis(700)) } else { Http::Says(404, "", String::new()) }
+    });
+    let config = LookUps { hashlookup: true, hashlookup_server: server.url(""), ..fast() };
+    let desk = desk(&config, None);
+    let file = |n: u32| about(Service::Hashlookup, Subject::Md5(format!("{n:032x}")));
+    desk.ask(&file(0), 1);
+    std::thread::sleep(Duration::from_millis(200));
+    for n in 1..2000 {
+        desk.ask(&file(n), 1);
+        desk.ask(&file(n), 1);
+    }
+    desk.ask(&file(5000), 200);
+    // 975 had no room, each of them twice; the most interesting one pushed another out.
+    assert_eq!(desk.dropped(), 2 * (1999 - desk::MAX_WAITING as u64) + 1);
+    let until = Instant::now() + Duration::from_secs(10);
+    while server.seen().len() < 2 {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(server.seen()[1].path, format!("/lookup/md5/{:032x}", 5000));
+}
+
+/// A resolver that answers from a table: question name → addresses or a name.
+fn resolver(table: &'static [(&'static str, &'static str)]) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addr = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 512];
+        while let Ok((read, from)) = socket.recv_from(&mut buffer) {
+            let question = &buffer[12..read];
+            let mut name = String::new();
+            let mut at = 0;
+            while question[at] != 0 {
+                let end = at + 1 + question[at] as usize;
+                name += std::str::from_utf8(&question[at + 1..end]).unwrap();
+                name.push('.');
+                at = end;
+            }
+            let found: Vec<_> =
+                table.iter().filter(|(asked, _)| *asked == name.trim_end_matches('.')).collect();
+            let mut reply = buffer[..2].to_vec();
+            reply.extend([
+                0x81,
+                if found.is_empty() { 0x83 } else { 0x80 },
+                0,
+                1,
+                0,
+                found.len() as u8,
+                0,
+                0,
+                0,
+                0,
+            ]);
+            reply.extend(question);
+            for (_, value) in found {
+                let data: Vec<u8> = match value.parse::<std::net::Ipv4Addr>() {
+                    Ok(addr) => addr.octets().to_vec(),
+                    Err(_) => value
+                        .split('.')
+                        .flat_map(|l| [&[l.len() as u8], l.as_bytes()].concat())
+                        .chain([0])
+                        .collect(),
+                };
+                reply.extend([
+                    0xc0,
+                    12,
+                    0,
+                    if data.len() == 4 { 1 } else { 12 },
+                    0,
+                    1,
+                    0,
+                    0,
+                    0,
+                    60,
+                    0,
+                    data.len() as u8,
+                ]);
+                reply.extend(data);
+            }
+            // An answer to another question first: it must be waited past.
+            let mut other = reply.clone();
+            other[0] ^= 0xff;
+            let _ = socket.send_to(&other, from);
+            let _ = socket.send_to(&reply, from);
+        }
+    });
+    addr
+}
+
+#[test]
+fn names_of_addresses_and_zones() {
+    let resolver = resolver(&[
+        ("8.8.8.8.in-addr.arpa", "dns.example.com"),
+        ("2.2.0.8.zen.spamhaus.org", "127.0.0.2"),
+        ("2.2.0.8.zen.spamhaus.org", "127.0.0.4"),
+        ("3.2.0.8.zen.spamhaus.org", "127.0.0.10"),
+        ("4.2.0.8.zen.spamhaus.org", "127.255.255.254"),
+    ]);
+    let config = LookUps { reverse_dns: true, spamhaus: true, resolver: Some(resolver), ..fast() };
+    let desk = desk(&config, None);
+    let ask = |service, addr| answer(&desk, &about(service, Subject::Address(ip(addr))));
+    assert_eq!(ask(Service::ReverseDns, "8.8.8.8"), Answer::Name("dns.example.com".to_owned()));
+    assert_eq!(ask(Service::ReverseDns, "8.8.8.9"), Answer::Nothing);
+    let Answer::Bad { text, level, .. } = ask(Service::Spamhaus, "8.0.2.2") else { panic!() };
+    assert_eq!((text.as_str(), level.as_str()), ("listed by Spamhaus (SBL, XBL)", "medium"));
+    assert_eq!(ask(Service::Spamhaus, "8.0.2.3"), Answer::Nothing, "a dial-up range says nothing");
+    assert_eq!(ask(Service::Spamhaus, "8.0.2.9"), Answer::Nothing);
+    assert!(matches!(ask(Service::Spamhaus, "8.0.2.4"), Answer::Trouble(_)), "through a public resolver");
+    assert_eq!(
+        dns::reverse(ip("2001:db8::1")),
+        "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"
+    );
+    // Nobody there.
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert!(dns::ask(nobody, "example.com", dns::Type::A).is_err());
+}
+
+/// All services, and the evidence that a module makes of their answers.
+#[test]
+fn evidence_of_what_services_say() {
+    let young = jiff::Timestamp::from_second((START_S - 10 * 86_400) as i64).unwrap().to_string();
+    let server = Server::start(move |_, request| {
+        let registered = |date: &str, who: &str| {
+            let card =
+                |name: &str| json!(["vcard", [["version", {}, "text", "4.0"], ["fn", {}, "text", name]]]);
+            json!({"events": [{"eventAction": "registration", "eventDate": date}],
+                "entities": [{"roles": ["registrar"], "vcardArray": card("Cheap Names")}, {"roles": ["registrant"], "vcardArray": card(who)}]})
+        };
+        match request.path.as_str() {
+            "/domain/young.com" => Http::Says(302, "location: /\r\n", String::new()),
+            "/domain/new.com" => says(&registered(&young, "REDACTED FOR PRIVACY")),
+            "/domain/old.com" => says(&registered("2001-01-01T00:00:00Z", "Old Company")),
+            "/domain/other.com" => says(&registered("2001-01-01T00:00:00Z", "Somebody Else")),
+            "/domain/sister.com" => says(&registered("2001-01-01T00:00:00Z", "The old Company Ltd")),
+            "/v1/url/" => {
+                assert_eq!(
+                    (request.header("auth-key"), request.body.as_str()),
+                    (Some("secret-key"), "url=http%3A%2F%2Fold.com%2Fbad.exe")
+                );
+                says(
+                    &json!({"query_status": "ok", "threat": "malware_download", "urlhaus_reference": "https://urlhaus.abuse.ch/url/1/",
+                    "payloads": [{"virustotal": {"percent": "67.61"}}]}),
+                )
+            }
+            "/v1/payload/" => says(&json!({"query_status": "ok", "signature": "Mirai", "virustotal": null})),
+            path if path.starts_with("/lookup/md5/") => {
+                says(&json!({"KnownMalicious": "a.csv, b.csv", "hashlookup:trust": 0}))
+            }
+            _ => Http::Says(404, "", String::new()),
+        }
+    });
+    let key = key_file("urlhaus");
+    let config = LookUps {
+        rdap: true,
+        rdap_server: server.url(""),
+        urlhaus: true,
+        urlhaus_server: server.url(""),
+        urlhaus_key_file: Some(key.clone()),
+        hashlookup: true,
+        hashlookup_server: server.url(""),
+        spamhaus: true,
+        resolver: Some(resolver(&[("2.2.0.8.zen.spamhaus.org", "127.0.0.3")])),
+        ..fast()
+    };
+    let desk = desk(&config, None);
+    let domain = |name: &str| about(Service::Rdap, Subject::Domain(name.to_owned()));
+    for name in ["new.com", "old.com", "other.com", "sister.com"] {
+        assert!(matches!(answer(&desk, &domain(name)), Answer::Domain { .. }), "{name}");
+    }
+    assert!(matches!(answer(&desk, &domain("young.com")), Answer::Trouble(_)), "a redirect to nowhere");
+    let hash = "d41d8cd98f00b204e9800998ecf8427e";
+    answer(&desk, &about(Service::Urlhaus, Subject::Url("http://old.com/bad.exe".to_owned())));
+    answer(&desk, &about(Service::Urlhaus, Subject::Md5(hash.to_owned())));
+    answer(&desk, &about(Service::Hashlookup, Subject::Md5(hash.to_owned())));
+    answer(&desk, &about(Service::Spamhaus, Subject::Address(ip("8.0.2.2"))));
+    let run = |records: Vec<Record>| -> Outcome {
+        let config = Config { shards: 1, desk: desk.clone(), ..Config::default() };
+        let modules = Modules::of(vec![(ENTRY.about, (ENTRY.make)(&config).unwrap())]);
+        run_with(modules, &config, records)
+    };
+    let tell = |outcome: &Outcome| -> Vec<String> {
+        outcome
+            .evidence
+            .iter()
+            .map(|e| format!("{} {} {} {}", e.kind, e.profile, e.threat_level.name(), e.confidence))
+            .collect()
+    };
+    let asked = flow(0.0, "10.0.0.5", "10.0.0.1", 53);
+    let outcome = run(vec![said(&asked, question("www.new.com", &["8.8.4.4", "10.1.1.1"]))]);
+    assert_eq!(tell(&outcome), ["young_domain 10.0.0.5 info 1", "young_domain 8.8.4.4 low 1"]);
+    assert_eq!(
+        outcome.evidence[0].description,
+        "10.0.0.5 asked for www.new.com, whose domain was registered at Cheap Names only 10 days before"
+    );
+    assert_eq!(outcome.evidence[0].ts_us, at(0.0), "the time of the question, not of the answer");
+    assert!(run(vec![said(&asked, question("www.old.com", &["8.8.4.4"]))]).evidence.is_empty());
+    let connection = flow(0.0, "10.0.0.5", "8.8.4.4", 80);
+    let request = |uri: &str| crate::modules::bench::http("old.com", uri);
+    assert_eq!(
+        tell(&run(vec![said(&connection, request("/bad.exe"))])),
+        ["urlhaus_malicious_url 10.0.0.5 high 0.7", "urlhaus_malicious_url 8.8.4.4 high 0.7"]
+    );
+    let file = NoteBody::File(File {
+        sender: Some(ip("8.8.4.4")),
+        receiver: Some(ip("10.0.0.5")),
+        source: "HTTP".into(),
+        mime: "".into(),
+        name: "".into(),
+        bytes: 9,
+        md5: Some(crate::feeds::indicator::hex(hash).unwrap()),
+        sha1: None,
+        sha256: None,
+    });
+    let outcome =
+        run(vec![Record::Note(Box::new(Note { uid: None, tuple: None, ts_us: at(1.0), body: file }))]);
+    // URLhaus: high, 0.7; hashlookup: trust 0 is critical, two sources 0.7.
+    assert_eq!(
+        tell(&outcome),
+        ["malicious_file_by_service 10.0.0.5 critical 0.7", "malicious_file_by_service 8.8.4.4 critical 0.7"]
+    );
+    assert!(
+        outcome.evidence[0].description.contains("known to URLhaus as Mirai; known as bad to a.csv, b.csv"),
+        "{outcome:?}"
+    );
+    assert_eq!(
+        tell(&run(vec![rec(flow(0.0, "8.0.2.2", "10.0.0.5", 22))])),
+        ["spamhaus_listed_ip 8.0.2.2 medium 1"]
+    );
+    // Certificates of others: of somebody else, of a company that shares its name, with the registrant hidden.
+    let shows = |common: &str, server_name: &str| {
+        let tls = crate::modules::bench::tls(server_name, &format!("CN={common}"));
+        tell(&run(vec![said(&flow(0.0, "10.0.0.5", "8.8.4.4", 443), tls)]))
+    };
+    assert_eq!(shows("*.other.com", "www.old.com"), ["cn_url_mismatch 10.0.0.5 low 0.8"]);
+    assert!(shows("sister.com", "old.com").is_empty() && shows("new.com", "old.com").is_empty());
+    assert!(shows("a.old.com", "b.old.com").is_empty());
+    std::fs::remove_file(key).unwrap();
+}
