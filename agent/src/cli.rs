@@ -1,6 +1,10 @@
 //! Helpers of both command lines.
 
+mod shell;
+
 use argh::FromArgs;
+
+pub use shell::{Failure, arguments, complain, exit_code, interrupted, say};
 
 /// What the program is to print instead of running, and its exit code: 0 for help on standard output, 2 for a sentence
 /// about what was written wrong on standard error.

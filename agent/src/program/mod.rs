@@ -12,65 +12,26 @@ mod report;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::cli::{Failure, arguments, exit_code, interrupted, say};
 use args::{Args, Job};
 
-/// Why the program does not do what it was asked: the sentence and the exit code.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Failure {
-    text: String,
-    code: u8,
-}
-
-impl Failure {
-    /// Asked for something that cannot be.
-    fn usage(text: impl Into<String>) -> Self {
-        Self { text: text.into(), code: 2 }
-    }
-
-    /// Failed on the way.
-    fn run(text: impl Into<String>) -> Self {
-        Self { text: text.into(), code: 1 }
-    }
-}
+/// Its name, in front of what it says on standard error.
+const PROGRAM: &str = "slips-agent";
 
 /// Runs the program with the words of its command line, its own name left out; gives the exit code.
 #[must_use]
 pub fn main(words: impl Iterator<Item = OsString>) -> u8 {
-    let words: Vec<String> = match words.map(OsString::into_string).collect() {
-        Ok(words) => words,
-        Err(word) => {
-            complain(&format!(
-                "{} is not UTF-8: rename the file, or give it on standard input",
-                word.display()
-            ));
-            return 2;
-        }
-    };
-    let args: Args = match crate::cli::parse("slips-agent", &words, args::FLAGS) {
+    let args: Args = match arguments(PROGRAM, words, args::FLAGS) {
         Ok(args) => args,
-        Err(early) if early.code == 0 => {
-            say(&early.text);
-            return 0;
-        }
-        Err(early) => {
-            complain(&early.text);
-            return early.code;
-        }
+        Err(code) => return code,
     };
     if args.version {
-        say(&format!("slips-agent {}\n", env!("CARGO_PKG_VERSION")));
+        say(&format!("{PROGRAM} {}\n", env!("CARGO_PKG_VERSION")));
         return 0;
     }
-    match args.job().and_then(|job| work(&job)) {
-        Ok(()) => 0,
-        Err(failure) => {
-            complain(&failure.text);
-            failure.code
-        }
-    }
+    exit_code(PROGRAM, args.job().and_then(|job| work(&job)))
 }
 
 fn work(job: &Job) -> Result<(), Failure> {
@@ -104,31 +65,14 @@ fn check(job: &Job) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A flag that SIGINT and SIGTERM raise. The second signal ends the program at once, for an owner in a hurry.
-fn interrupted() -> Result<Arc<AtomicBool>, Failure> {
-    let flag = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&flag))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
-            .map_err(|e| Failure::run(format!("the system lets no signal be heard: {e}")))?;
-    }
-    Ok(flag)
-}
-
 /// Whether the flag is up.
 fn up(flag: &AtomicBool) -> bool {
     flag.load(Ordering::Relaxed)
 }
 
-/// On standard output; a reader that has gone is no failure.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
 /// On standard error.
 fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "slips-agent: {}", text.trim_end());
+    crate::cli::complain(PROGRAM, text);
 }
 
 /// A line that is written over and over, on a terminal only.

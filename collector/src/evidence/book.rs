@@ -99,7 +99,7 @@ impl Line {
         if evidence.attacker_side != Side::Source || evidence.threat_level == ThreatLevel::Info {
             return 0.0;
         }
-        evidence.threat_level.value() * evidence.confidence * tellings(evidence.count)
+        evidence.weight() * tellings(evidence.count)
     }
 }
 
@@ -387,7 +387,7 @@ fn grow(line: &mut Line, finding: Finding, herald: &mut impl Herald) {
         Count::Total(all) => evidence.count.max(all),
     };
     evidence.last_ts_us = evidence.last_ts_us.max(finding.ts_us);
-    if finding.weight() > evidence.threat_level.value() * evidence.confidence {
+    if finding.weight() > evidence.weight() {
         evidence.threat_level = finding.level;
         evidence.confidence = finding.confidence;
     }

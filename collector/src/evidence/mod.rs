@@ -108,6 +108,19 @@ pub struct Evidence {
     pub description: String,
 }
 
+impl Evidence {
+    /// What one observation of it adds to the accumulated threat.
+    #[must_use]
+    pub fn weight(&self) -> f64 {
+        weight(self.threat_level, self.confidence)
+    }
+}
+
+/// What an observation adds to the accumulated threat.
+pub(crate) fn weight(level: ThreatLevel, confidence: f64) -> f64 {
+    level.value() * confidence
+}
+
 /// Flows named by one evidence.
 pub const MAX_FLOWS: usize = 16;
 

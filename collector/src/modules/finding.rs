@@ -118,7 +118,7 @@ impl Finding {
     /// What it would add to the accumulated threat.
     #[must_use]
     pub fn weight(&self) -> f64 {
-        self.level.value() * self.confidence
+        crate::evidence::weight(self.level, self.confidence)
     }
 }
 

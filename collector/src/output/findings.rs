@@ -43,7 +43,7 @@ impl Digest {
     pub fn of(evidence: &Evidence) -> Self {
         Self {
             level: evidence.threat_level.name(),
-            weight: evidence.threat_level.value() * evidence.confidence,
+            weight: evidence.weight(),
             counts: evidence.attacker_side == Side::Source,
             description: line::sentence(&evidence.description),
         }

@@ -18,68 +18,27 @@ mod update;
 mod whitelist;
 
 use std::ffi::OsString;
-use std::io::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+
+pub(crate) use slips_agent::cli::{Failure, interrupted, say};
+use slips_agent::cli::{arguments, exit_code};
 
 use args::{Args, Job};
 
-/// Why the program does not do what it was asked: the sentence and the exit code.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Failure {
-    /// One sentence.
-    pub text: String,
-    /// 1 or 2.
-    pub code: u8,
-}
-
-impl Failure {
-    /// Asked for something that cannot be.
-    fn usage(text: impl Into<String>) -> Self {
-        Self { text: text.into(), code: 2 }
-    }
-
-    /// Failed on the way.
-    fn run(text: impl Into<String>) -> Self {
-        Self { text: text.into(), code: 1 }
-    }
-}
+/// Its name, in front of what it says on standard error.
+const PROGRAM: &str = "slips";
 
 /// Runs the program with the words of its command line, its own name left out; gives the exit code.
 #[must_use]
 pub fn main(words: impl Iterator<Item = OsString>) -> u8 {
-    let words: Vec<String> = match words.map(OsString::into_string).collect() {
-        Ok(words) => words,
-        Err(word) => {
-            complain(&format!(
-                "{} is not UTF-8: rename the file, or give it on standard input",
-                word.display()
-            ));
-            return 2;
-        }
-    };
-    let args: Args = match slips_agent::cli::parse("slips", &words, args::FLAGS) {
+    let args: Args = match arguments(PROGRAM, words, args::FLAGS) {
         Ok(args) => args,
-        Err(early) if early.code == 0 => {
-            say(&early.text);
-            return 0;
-        }
-        Err(early) => {
-            complain(&early.text);
-            return early.code;
-        }
+        Err(code) => return code,
     };
     if args.version {
-        say(&format!("slips {}\n", env!("CARGO_PKG_VERSION")));
+        say(&format!("{PROGRAM} {}\n", env!("CARGO_PKG_VERSION")));
         return 0;
     }
-    match args.job().and_then(|(job, notes)| run(job, &notes)) {
-        Ok(()) => 0,
-        Err(failure) => {
-            complain(&failure.text);
-            failure.code
-        }
-    }
+    exit_code(PROGRAM, args.job().and_then(|(job, notes)| run(job, &notes)))
 }
 
 fn run(job: Job, notes: &[String]) -> Result<(), Failure> {
@@ -103,24 +62,7 @@ fn run(job: Job, notes: &[String]) -> Result<(), Failure> {
     }
 }
 
-/// A flag that SIGINT and SIGTERM raise. The second signal ends the program at once, for an owner in a hurry.
-fn interrupted() -> Result<Arc<AtomicBool>, Failure> {
-    let flag = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&flag))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
-            .map_err(|e| Failure::run(format!("the system lets no signal be heard: {e}")))?;
-    }
-    Ok(flag)
-}
-
-/// On standard output; a reader that has gone is no failure.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
 /// On standard error.
 fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "slips: {}", text.trim_end());
+    slips_agent::cli::complain(PROGRAM, text);
 }

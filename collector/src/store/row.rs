@@ -313,7 +313,7 @@ impl From<&evidence::Evidence> for Evidence {
             proto: e.proto,
             level: e.threat_level.name().to_owned(),
             confidence: e.confidence,
-            score: e.threat_level.value() * e.confidence,
+            score: e.weight(),
             count: e.count,
             flows: e.flows.iter().map(ToString::to_string).collect(),
             description: e.description.clone(),
