@@ -12,6 +12,7 @@ pub mod info;
 pub mod input;
 pub mod lookups;
 mod mapped;
+pub mod kalipso;
 pub mod modules;
 pub mod output;
 pub mod profile;

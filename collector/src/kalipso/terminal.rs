@@ -1,0 +1,81 @@
+//! The terminal: taken at the start, given back at any end.
+//!
+//! Raw mode and the second screen are left when [`Screen`] goes, and before the message of a panic is printed. Signals end the
+//! loop above, so that they come here too.
+
+use std::io::{self, Stdout, Write as _};
+
+use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::crossterm::execute;
+use ratatui::{Frame, Terminal, backend::CrosstermBackend};
+
+/// See the head of the file.
+pub struct Screen(Terminal<CrosstermBackend<Stdout>>);
+
+/// The sentence for a terminal that does not answer.
+pub fn lost(error: io::Error) -> String {
+    format!("the terminal cannot be used: {error}")
+}
+
+impl Screen {
+    /// Takes the terminal.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn open() -> Result<Self, String> {
+        use std::io::IsTerminal as _;
+        if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+            return Err("Kalipso needs a terminal: its input and output are not one".to_owned());
+        }
+        enable_raw_mode().map_err(lost)?;
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |what| {
+            give_back();
+            before(what);
+        }));
+        let taken = execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture)
+            .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
+        match taken {
+            Ok(terminal) => Ok(Self(terminal)),
+            Err(error) => {
+                give_back();
+                Err(lost(error))
+            }
+        }
+    }
+
+    /// Draws a frame.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn draw<T: Default>(&mut self, draw: impl FnOnce(&mut Frame<'_>) -> T) -> Result<T, String> {
+        let mut kept = T::default();
+        self.0.draw(|frame| kept = draw(frame)).map_err(lost)?;
+        Ok(kept)
+    }
+
+    /// Puts text into the clipboard of the terminal (OSC 52).
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn copy(&mut self, text: &str) -> Result<(), String> {
+        let mut out = io::stdout();
+        write!(out, "\x1b]52;c;{}\x07", super::text::base64(text.as_bytes())).and_then(|()| out.flush()).map_err(lost)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+/// As it was. What cannot be done is left: there may be no terminal any more.
+fn give_back() {
+    let _ = execute!(io::stdout(), DisableMouseCapture, LeaveAlternateScreen, Show);
+    let _ = disable_raw_mode();
+}
