@@ -15,6 +15,7 @@ use slips_agent::capture::live;
 use super::args::{Analysis, Input};
 use super::blocking::Blocking;
 use super::console::Console;
+use super::kalipso::Beside;
 use super::reload::Reload;
 use super::story::{SHOWN, story};
 use super::{Failure, exports, interrupted, say, store};
@@ -33,6 +34,9 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
     let stop = interrupted()?;
     let config = &mut analysis.config;
     let console = Console::new(analysis.json, config.verbose);
+    if analysis.gui {
+        console.hold();
+    }
     config.watch = console.watch();
     config.open().map_err(Failure::usage)?;
     // A file is never a reason to ask anybody, and --check touches nothing.
@@ -71,6 +75,7 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
         let run = Run::now(config, "local", names.join(", "));
         config.tap = writer.begin(run, !config.delete_previous).map_err(|e| Failure::run(e.to_string()))?;
     }
+    let beside = if analysis.gui { Some(Beside::start(config, &dir, &stop)?) } else { None };
     if config.verbose >= 3 {
         for name in &names {
             console.line(&format!("Reading {name}"));
@@ -92,8 +97,9 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
         blocking.end();
     }
     let stored = writer.map_or(Ok(()), Writer::finish);
-    console.done();
     exports::finish(running, config, &console);
+    let shown = beside.map_or(Ok(()), Beside::finish);
+    console.done();
     let (read, summary) = fed?;
     if analysis.json {
         let text = serde_json::to_string(&summary).map_err(|e| Failure::run(e.to_string()))?;
@@ -103,6 +109,7 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
         say(&story(&summary, &findings, &names, config.create_log_files.then_some(dir.as_path())));
     }
     stored.map_err(|error| Failure::run(error.to_string()))?;
+    shown?;
     read.map_err(|error| Failure { text: error.to_string(), code: if error.usage { 2 } else { 1 } })
 }
 

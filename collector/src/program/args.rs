@@ -55,12 +55,15 @@ pub(super) const FLAGS: &[&str] = &[
     "--dry-run",
     "--file",
     "--positions",
+    "-G",
+    "--gui",
     "serve",
     "db",
     "update",
     "--now",
     "--list",
     "--geo",
+    "kalipso",
     "sensor",
     "test-export",
     "--broker",
@@ -132,6 +135,9 @@ pub(super) struct Args {
     /// the summary as one JSON object on standard output; everything else on standard error
     #[argh(switch)]
     json: bool,
+    /// show Kalipso, the terminal interface, while it runs and afterwards; the rest is told when you quit it
+    #[argh(switch, short = 'G')]
+    gui: bool,
     /// say whether configuration, lists and inputs can be used, and touch nothing
     #[argh(switch)]
     check: bool,
@@ -155,6 +161,7 @@ enum Command {
     TestExport(TestExport),
     Db(Db),
     Whitelist(super::whitelist::Command),
+    Kalipso(super::kalipso::Command),
 }
 
 /// A whole store to one file and back: slips db save STORE FILE | load FILE STORE | info STORE. A store is a file or redis://…
@@ -385,6 +392,8 @@ pub(super) enum Job {
     Db(super::db::Ask),
     /// Send a test message to the receivers of exports.
     TestExport(Config),
+    /// Show a store.
+    Kalipso(super::kalipso::Command),
     /// Take reports of sensors.
     Serve {
         /// Where from.
@@ -415,6 +424,8 @@ pub(super) struct Analysis {
     pub check: bool,
     /// Carry out on this machine what is decided about blocking.
     pub block: bool,
+    /// Show Kalipso meanwhile.
+    pub gui: bool,
 }
 
 /// Inputs that are read together.
@@ -424,8 +435,10 @@ impl Args {
     /// Checks the flags against each other and the configuration. The second value holds sentences about values that were
     /// changed to what is possible, and names that nothing has.
     pub fn job(self) -> Result<(Job, Vec<String>), Failure> {
-        if let Some(Command::Sensor(sensor)) = self.command {
-            return Ok((sensor.job()?, Vec::new()));
+        match self.command {
+            Some(Command::Sensor(sensor)) => return Ok((sensor.job()?, Vec::new())),
+            Some(Command::Kalipso(command)) => return Ok((Job::Kalipso(command), Vec::new())),
+            _ => {}
         }
         if let Some(Command::Db(db)) = self.command {
             return Ok((Job::Db(super::db::Ask::parse(&db.what)?), Vec::new()));
@@ -504,8 +517,11 @@ impl Args {
         if block && !inputs.iter().any(|input| matches!(input, Input::Interface(_))) {
             return Err(Failure::usage("-p blocks on this machine, so it needs an interface (-i)"));
         }
-        let (out, json, check) = (self.output, self.json, self.check);
-        Ok((Job::Analyse(Analysis { inputs, config, out, json, check, block }), notes))
+        let (out, json, check, gui) = (self.output, self.json, self.check, self.gui);
+        if gui && json {
+            return Err(Failure::usage("-G takes the terminal, --json is for programs: leave one of them out"));
+        }
+        Ok((Job::Analyse(Analysis { inputs, config, out, json, check, block, gui }), notes))
     }
 }
 

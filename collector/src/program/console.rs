@@ -3,7 +3,7 @@
 //! Lines go to standard output, or to standard error when standard output is for JSON. The bar is for terminals only, and lines
 //! are written above it. A terminal that has gone stops nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,10 +21,14 @@ pub(super) struct Console {
     quiet_output: bool,
     verbose: u8,
     bar: ProgressBar,
+    /// While another part has the terminal: lines and notes that wait, and whether they are notes.
+    held: Arc<Mutex<Option<VecDeque<(bool, String)>>>>,
     /// What evidence said, for alerts that list it.
     told: Arc<Mutex<BTreeMap<u64, String>>>,
 }
 
+/// Sentences that wait while another part has the terminal.
+const MAX_HELD: usize = 200;
 /// Evidence remembered for alerts.
 const MAX_TOLD: usize = 65_536;
 
@@ -34,11 +38,31 @@ impl Console {
         let bar =
             if std::io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
         bar.set_style(style("{spinner} {msg} packets or records, {bytes} ({bytes_per_sec})"));
-        Self { quiet_output: json, verbose, bar, told: Arc::default() }
+        Self { quiet_output: json, verbose, bar, held: Arc::default(), told: Arc::default() }
+    }
+
+    /// From now on everything waits until [`Console::done`]: the terminal is another's. The last [`MAX_HELD`] sentences are kept.
+    pub fn hold(&self) {
+        self.bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(VecDeque::new());
+    }
+
+    /// Keeps a sentence if all wait; false if it can be said now.
+    fn kept(&self, note: bool, text: &str) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(waiting) = held.as_mut() else { return false };
+        if waiting.len() >= MAX_HELD {
+            waiting.pop_front();
+        }
+        waiting.push_back((note, text.to_owned()));
+        true
     }
 
     /// One line.
     pub fn line(&self, text: &str) {
+        if self.kept(false, text) {
+            return;
+        }
         self.bar.suspend(|| {
             let _ = if self.quiet_output {
                 writeln!(std::io::stderr(), "{text}")
@@ -50,6 +74,9 @@ impl Console {
 
     /// Something about the input or the program itself.
     pub fn note(&self, text: &str) {
+        if self.kept(true, text) {
+            return;
+        }
         self.bar.suspend(|| super::complain(text));
     }
 
@@ -67,9 +94,13 @@ impl Console {
         self.bar.set_message(progress.records.to_string());
     }
 
-    /// The bar goes away.
+    /// The bar goes away, and what waited is said.
     pub fn done(&self) {
         self.bar.finish_and_clear();
+        let waited = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for (note, text) in waited.into_iter().flatten() {
+            if note { self.note(&text) } else { self.line(&text) }
+        }
     }
 
     /// Hears evidence and alerts.

@@ -9,6 +9,7 @@ mod blocking;
 mod console;
 mod db;
 mod exports;
+mod kalipso;
 mod reload;
 mod sensor;
 mod serve;
@@ -53,6 +54,7 @@ fn run(job: Job, notes: &[String]) -> Result<(), Failure> {
         Job::Update(config, ask) => update::run(&config, ask),
         Job::TestExport(config) => exports::test(&config),
         Job::Db(ask) => db::run(&ask),
+        Job::Kalipso(command) => kalipso::run(&command),
         Job::Analyse(analysis) => analyse::run(analysis),
         Job::Whitelist(job) => whitelist::run(job),
         Job::Sensor { broker, site, sensor, ask } => sensor::run(&broker, &site, &sensor, &ask),
