@@ -13,6 +13,7 @@ pub mod input;
 pub mod lookups;
 mod mapped;
 pub mod kalipso;
+mod mapped;
 pub mod modules;
 pub mod output;
 pub mod profile;

@@ -9,6 +9,7 @@ mod support;
 mod blocking;
 mod features;
 mod fleet;
+mod kalipso;
 #[cfg(target_os = "linux")]
 mod live;
 #[cfg(target_os = "linux")]

@@ -185,7 +185,11 @@ impl App {
 
     fn runs_again(&mut self) -> Result<(), Error> {
         self.runs = self.reader.runs()?;
-        let kept = self.run.as_ref().filter(|_| self.chosen).and_then(|run| self.runs.iter().find(|r| r.id == run.id));
+        let kept = self
+            .run
+            .as_ref()
+            .filter(|_| self.chosen)
+            .and_then(|run| self.runs.iter().find(|r| r.id == run.id));
         let same = self.run.as_ref().map(|r| r.id);
         self.run = kept.or(self.runs.first()).cloned();
         if self.run.as_ref().map(|r| r.id) != same {
@@ -233,7 +237,9 @@ impl App {
         if self.profiles.len() >= MOST_PROFILES || !near || !self.profiles.len().is_multiple_of(ROWS) {
             return Ok(());
         }
-        let (Some(run), Some(last)) = (self.run.clone(), self.profiles.last().map(|p| p.addr)) else { return Ok(()) };
+        let (Some(run), Some(last)) = (self.run.clone(), self.profiles.last().map(|p| p.addr)) else {
+            return Ok(());
+        };
         let page = pages::profiles(&mut self.reader, &run, self.order, &self.needle, Some(last))?;
         self.profiles.extend(page);
         self.fill_tree();
@@ -376,7 +382,9 @@ impl App {
                 _ => self.go(Page::Main),
             },
             KeyCode::Tab => self.focus = (self.focus + 1) % self.panels.len().max(1),
-            KeyCode::BackTab => self.focus = (self.focus + self.panels.len().max(1) - 1) % self.panels.len().max(1),
+            KeyCode::BackTab => {
+                self.focus = (self.focus + self.panels.len().max(1) - 1) % self.panels.len().max(1)
+            }
             KeyCode::Down | KeyCode::Char('j') => self.step(1),
             KeyCode::Up | KeyCode::Char('k') => self.step(-1),
             KeyCode::PageDown => self.step(20),
@@ -494,7 +502,8 @@ impl App {
             Page::Evidence | Page::Alerts | Page::Strip => true,
             _ => false,
         };
-        let full = self.panels.get(self.focus).is_some_and(|p| p.grid.near_end(20) && p.grid.len().1 >= self.wanted);
+        let full =
+            self.panels.get(self.focus).is_some_and(|p| p.grid.near_end(20) && p.grid.len().1 >= self.wanted);
         if grows && full {
             self.wanted += ROWS;
             let done = self.load();
@@ -523,7 +532,10 @@ impl App {
             (Page::Main, 2) => {
                 let text = row.cells.last().map(|c| c.text.clone()).unwrap_or_default();
                 let trim = |word: &str| word.trim_matches(|c: char| !c.is_ascii_hexdigit()).to_owned();
-                let addr = text.split(|c: char| c.is_whitespace() || c == '/').rev().find_map(|w| trim(w).parse::<IpAddr>().ok());
+                let addr = text
+                    .split(|c: char| c.is_whitespace() || c == '/')
+                    .rev()
+                    .find_map(|w| trim(w).parse::<IpAddr>().ok());
                 match (addr, self.run.clone()) {
                     (Some(addr), Some(run)) => match pages::about(&mut self.reader, &run, addr) {
                         Ok(about) => self.put_one(1, about),
@@ -621,7 +633,9 @@ impl App {
             return;
         }
         if self.now_us.saturating_sub(run.updated_wall_us) > 60_000_000 {
-            self.message = format!("{verb}: the program that analyses has been silent for over a minute, nobody would carry it out");
+            self.message = format!(
+                "{verb}: the program that analyses has been silent for over a minute, nobody would carry it out"
+            );
             return;
         }
         match self.subject() {
@@ -633,7 +647,12 @@ impl App {
     fn export(&mut self, json: bool) {
         let Some(panel) = self.panels.get(self.focus) else { return };
         let (text, end) = if json { (panel.grid.json(), "json") } else { (panel.grid.csv(), "csv") };
-        let name: String = panel.title.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).take(60).collect();
+        let name: String = panel
+            .title
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+            .take(60)
+            .collect();
         // A file that is there is never overwritten.
         for number in 1..1000_u32 {
             let path = self.folder.join(format!("kalipso-{name}-{number}.{end}"));
@@ -665,7 +684,8 @@ impl App {
                 prompt.line.pop();
             }
             KeyCode::Up | KeyCode::Down if prompt.what == Asked::Query => {
-                let back = if key.code == KeyCode::Up { prompt.back + 1 } else { prompt.back.saturating_sub(1) };
+                let back =
+                    if key.code == KeyCode::Up { prompt.back + 1 } else { prompt.back.saturating_sub(1) };
                 if back == 0 {
                     (prompt.back, prompt.line) = (0, String::new());
                 } else if let Some(line) = self.memory.before(back) {
@@ -723,7 +743,8 @@ impl App {
             }
             Asked::Confirm(verb, subject) => {
                 let Some(run) = &self.run else { return };
-                let why = if prompt.line.trim().is_empty() { "asked for in Kalipso" } else { prompt.line.trim() };
+                let why =
+                    if prompt.line.trim().is_empty() { "asked for in Kalipso" } else { prompt.line.trim() };
                 self.message = match self.reader.ask(run.id, verb, &subject, why) {
                     Ok(_) => format!("{verb} {subject}: asked for, b shows what becomes of it"),
                     Err(error) => error.to_string(),
@@ -739,7 +760,8 @@ impl App {
             Some(name) => match self.memory.named(name) {
                 Some(line) => line.to_owned(),
                 None => {
-                    let known: Vec<String> = self.memory.saved().iter().map(|(n, _)| format!("@{n}")).collect();
+                    let known: Vec<String> =
+                        self.memory.saved().iter().map(|(n, _)| format!("@{n}")).collect();
                     self.message = format!("@{name} is not saved; saved are: {}", known.join(" "));
                     return;
                 }
@@ -793,7 +815,10 @@ fn main_panels() -> Vec<Panel> {
 const HELP: &[(&str, &str)] = &[
     ("TAB", "next table"),
     ("↑ ↓ j k PgUp PgDn Home End", "move"),
-    ("Enter", "open: windows of an IP, flows of an evidence, an alert, a window, a run; in the timeline: who is that address"),
+    (
+        "Enter",
+        "open: windows of an IP, flows of an evidence, an alert, a window, a run; in the timeline: who is that address",
+    ),
     ("Esc", "back"),
     ("q, Ctrl-C", "quit"),
     ("e", "source ports as client"),
@@ -810,7 +835,10 @@ const HELP: &[(&str, &str)] = &[
     ("b", "blocks and commands"),
     ("s", "sites, sensors, losses"),
     ("l", "throughput and memory"),
-    ("/", "filter; on the evidence page: query, as src:10.0.0.5 dst: site: type: level: score:>=0.8 sort:-ts, TAB completes, ↑ history, @name a saved one"),
+    (
+        "/",
+        "filter; on the evidence page: query, as src:10.0.0.5 dst: site: type: level: score:>=0.8 sort:-ts, TAB completes, ↑ history, @name a saved one",
+    ),
     ("m", "on the evidence page: save the query under a name"),
     ("S", "sort by the next column; in the tree: threat, last seen, address"),
     ("B, U, W", "block, unblock, whitelist what is selected, after a question"),
@@ -831,5 +859,5 @@ fn help() -> Panel {
             })
             .collect(),
     );
-    Panel { title: "Keys. ! and red: an alert; blocked: said so".to_owned(), grid }
+    Panel { title: "Keys. ! before an address or window: an alert".to_owned(), grid }
 }

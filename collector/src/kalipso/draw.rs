@@ -57,7 +57,8 @@ fn split(page: &Page, panels: usize, area: Rect) -> Vec<Rect> {
         let tree = (area.width / 4).clamp(24, 46);
         let [tree, right] = Layout::horizontal([Constraint::Length(tree), Constraint::Min(10)]).areas(area);
         let [about, timeline, evidence] =
-            Layout::vertical([Constraint::Percentage(26), Constraint::Min(4), Constraint::Percentage(28)]).areas(right);
+            Layout::vertical([Constraint::Percentage(26), Constraint::Min(4), Constraint::Percentage(28)])
+                .areas(right);
         return vec![tree, about, timeline, evidence];
     }
     Layout::vertical(vec![Constraint::Fill(1); panels.max(1)]).split(area).to_vec()
@@ -88,10 +89,19 @@ fn table(frame: &mut Frame<'_>, theme: Theme, area: Rect, title: &str, grid: &mu
         let mut spans = Vec::new();
         for (i, (column, width)) in columns.iter().zip(&widths).enumerate() {
             let arrow = match sorted {
-                Some((at, down)) if at == i => if down { "↓" } else { "↑" },
+                Some((at, down)) if at == i => {
+                    if down {
+                        "↓"
+                    } else {
+                        "↑"
+                    }
+                }
                 _ => "",
             };
-            spans.push(Span::styled(fit(&format!("{}{arrow}", column.title), *width, column.right), theme.style(Role::Title)));
+            spans.push(Span::styled(
+                fit(&format!("{}{arrow}", column.title), *width, column.right),
+                theme.style(Role::Title),
+            ));
             spans.push(Span::raw(" "));
         }
         frame.render_widget(Paragraph::new(Line::from(spans)), Rect { y, height: 1, ..inner });
@@ -122,7 +132,9 @@ fn widths(columns: &[Column], width: usize) -> Vec<usize> {
     let left = width.saturating_sub(fixed + gaps.saturating_sub(1));
     // A narrow screen: fixed columns shrink so that the open ones keep a third.
     let third = if open > 0 { width / 3 } else { 0 };
-    let squeeze = |w: usize| if left >= third || fixed == 0 { w } else { (w * width.saturating_sub(third + gaps) / fixed).max(3) };
+    let squeeze = |w: usize| {
+        if left >= third || fixed == 0 { w } else { (w * width.saturating_sub(third + gaps) / fixed).max(3) }
+    };
     let taken: usize = columns.iter().filter(|c| c.width > 0).map(|c| squeeze(c.width as usize)).sum();
     let rest = width.saturating_sub(taken + gaps.saturating_sub(1));
     columns.iter().map(|c| if c.width > 0 { squeeze(c.width as usize) } else { rest / open.max(1) }).collect()
@@ -157,12 +169,17 @@ fn bottom(app: &App, frame: &mut Frame<'_>, message: Rect, keys: Rect) {
                 Asked::Query => "query: ".to_owned(),
                 Asked::Filter => "filter: ".to_owned(),
                 Asked::Save => "save the query as: ".to_owned(),
-                Asked::Confirm(verb, subject) => format!("{verb} {subject}? Enter does it, Esc does not. Why: "),
+                Asked::Confirm(verb, subject) => {
+                    format!("{verb} {subject}? Enter does it, Esc does not. Why: ")
+                }
             };
             let width = (what.chars().count() + prompt.line.chars().count()) as u16;
             frame.render_widget(Clear, message);
             frame.set_cursor_position((message.x + width.min(message.width.saturating_sub(1)), message.y));
-            Line::from(vec![Span::styled(what, theme.style(Role::Key)), Span::raw(super::text::clean(&prompt.line))])
+            Line::from(vec![
+                Span::styled(what, theme.style(Role::Key)),
+                Span::raw(super::text::clean(&prompt.line)),
+            ])
         }
     };
     frame.render_widget(Paragraph::new(line).style(theme.ground()), message);
@@ -181,8 +198,26 @@ fn bottom(app: &App, frame: &mut Frame<'_>, message: Rect, keys: Rect) {
             ("?", "help"),
             ("q", "quit"),
         ],
-        Page::Evidence => &[("/", "query"), ("m", "save it"), ("Enter", "flows"), ("S", "sort"), ("x X", "export"), ("B U W", "block, unblock, whitelist"), ("Esc", "back")],
-        _ => &[("/", "filter"), ("S", "sort"), ("TAB", "next"), ("Enter", "open"), ("x X", "export"), ("c", "copy"), ("?", "help"), ("Esc", "back"), ("q", "quit")],
+        Page::Evidence => &[
+            ("/", "query"),
+            ("m", "save it"),
+            ("Enter", "flows"),
+            ("S", "sort"),
+            ("x X", "export"),
+            ("B U W", "block, unblock, whitelist"),
+            ("Esc", "back"),
+        ],
+        _ => &[
+            ("/", "filter"),
+            ("S", "sort"),
+            ("TAB", "next"),
+            ("Enter", "open"),
+            ("x X", "export"),
+            ("c", "copy"),
+            ("?", "help"),
+            ("Esc", "back"),
+            ("q", "quit"),
+        ],
     };
     let mut spans = Vec::new();
     for (key, does) in entries {

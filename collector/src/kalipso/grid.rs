@@ -124,7 +124,9 @@ impl Grid {
 
     fn arrange(&mut self) {
         let needle = self.filter.to_lowercase();
-        let fits = |row: &Row| needle.is_empty() || row.cells.iter().any(|c| c.text.to_lowercase().contains(&needle));
+        let fits = |row: &Row| {
+            needle.is_empty() || row.cells.iter().any(|c| c.text.to_lowercase().contains(&needle))
+        };
         self.shown = (0..self.rows.len()).filter(|i| self.rows.get(*i).is_some_and(fits)).collect();
         if let Some((column, down)) = self.sort {
             let rows = &self.rows;
@@ -261,7 +263,8 @@ impl Grid {
         let mut out = String::from("[");
         for (i, row) in self.shown.iter().filter_map(|n| self.rows.get(*n)).enumerate() {
             out.push_str(if i > 0 { ",\n" } else { "\n" });
-            let cells = self.columns.iter().zip(&row.cells).map(|(column, cell)| {
+            let titled = self.columns.iter().zip(&row.cells).filter(|(column, _)| !column.title.is_empty());
+            let cells = titled.map(|(column, cell)| {
                 let value = match cell.sort {
                     Some(number) if number.is_finite() => serde_json::json!(number),
                     _ => serde_json::json!(cell.text),
@@ -279,7 +282,14 @@ impl Grid {
     #[must_use]
     pub fn line(&self) -> Option<String> {
         let row = self.current()?;
-        Some(row.cells.iter().map(|c| c.text.as_str()).filter(|t| !t.is_empty()).collect::<Vec<_>>().join("  "))
+        Some(
+            row.cells
+                .iter()
+                .map(|c| c.text.as_str())
+                .filter(|t| !t.is_empty())
+                .collect::<Vec<_>>()
+                .join("  "),
+        )
     }
 }
 
@@ -289,7 +299,8 @@ mod tests {
 
     fn sample() -> Grid {
         let mut grid = Grid::new(&[words("who", 10), number("bytes", 6)]);
-        let row = |who: &str, bytes: u64| Row { id: who.to_owned(), cells: vec![who.into(), Cell::count(bytes)] };
+        let row =
+            |who: &str, bytes: u64| Row { id: who.to_owned(), cells: vec![who.into(), Cell::count(bytes)] };
         grid.fill(vec![row("b", 2000), row("a", 300), row("c", 10)]);
         grid
     }
@@ -335,7 +346,7 @@ mod tests {
         grid.filter("A");
         assert_eq!((order(&mut grid), grid.len()), ("a".to_owned(), (1, 3)));
         assert_eq!(grid.csv(), "who,bytes\r\na,300\r\n");
-        assert_eq!(grid.json(), "[\n{\"who\":\"a\",\"bytes\":300.0}\n]\n");
+        assert_eq!(grid.json(), "[\n{\"bytes\":300.0,\"who\":\"a\"}\n]\n");
         grid.filter("");
         grid.end(true);
         let shown: Vec<(String, bool)> = grid.screen(2).map(|(row, s)| (row.id.clone(), s)).collect();

@@ -94,7 +94,8 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<(), String> {
             next = Instant::now() + TICK;
             // A store that was replaced by another file is opened anew.
             let now = identity(&options.store);
-            if now != known && now.is_some()
+            if now != known
+                && now.is_some()
                 && let Ok(reader) = Reader::open(&options.store)
             {
                 app.replace(reader);

@@ -70,7 +70,10 @@ pub const KEYS: &[(char, Keys)] = &[
     ('d', Keys { title: "Destination addresses as client", field: "DstIPsClient", peers: false }),
     ('r', Keys { title: "Destination ports as server", field: "DstPortsServer", peers: false }),
     ('f', Keys { title: "Destination ports as client", field: "DstPortsClient", peers: false }),
-    ('t', Keys { title: "Destination ports as client, with addresses", field: "DstPortsClient", peers: true }),
+    (
+        't',
+        Keys { title: "Destination ports as client, with addresses", field: "DstPortsClient", peers: true },
+    ),
     ('u', Keys { title: "Source addresses as server", field: "SrcIPsServer", peers: false }),
 ];
 
@@ -93,19 +96,15 @@ fn panel(title: impl Into<String>, columns: &[Column], rows: Vec<Row>) -> Panel 
 /// What stands behind an address in the tree: signs and words, never colour alone.
 fn marks(profile: &Profile) -> (String, Role) {
     let verdict = &profile.verdict;
-    let mut text = String::new();
+    // What matters first: a narrow screen cuts the end.
+    let mut text = String::from(if verdict.blocked { " blocked" } else { "" });
     if let Some(facts) = &profile.facts {
-        for (yes, word) in [(facts.own, " (me)"), (facts.gateway, " (gateway)"), (facts.dns_server, " (dns)")] {
+        for (yes, word) in [(facts.own, " (me)"), (facts.gateway, " (gateway)"), (facts.dns_server, " (dns)")]
+        {
             if yes {
                 text.push_str(word);
             }
         }
-    }
-    if verdict.malicious.is_some() {
-        text.push_str(" !");
-    }
-    if verdict.blocked {
-        text.push_str(" blocked");
     }
     (text, if verdict.malicious.is_some() || verdict.blocked { Role::Bad } else { Role::Plain })
 }
@@ -118,19 +117,22 @@ pub fn tree(profiles: &[Profile], open: &dyn Fn(IpAddr) -> Option<Vec<Window>>) 
         let (marks, role) = marks(profile);
         let sign = if windows.is_some() { "▾" } else { "▸" };
         let name = profile.facts.as_ref().and_then(|f| f.host_name.as_deref()).unwrap_or_default();
+        let alert = if profile.verdict.malicious.is_some() { '!' } else { ' ' };
         let name = if name.is_empty() { String::new() } else { format!(" {name}") };
-        rows.push(row(format!("p {}", profile.addr), vec![Cell::from(format!("{sign} {}{name}{marks}", profile.addr)).role(role)]));
+        rows.push(row(
+            format!("p {}", profile.addr),
+            vec![Cell::from(format!("{sign}{alert}{}{marks}{name}", profile.addr)).role(role)],
+        ));
         for window in windows.unwrap_or_default() {
             let judged = window.verdict.unwrap_or_default();
-            let mut text = format!("   tw{} {}", window.number, time(window.start_us));
-            if judged.malicious {
-                text.push_str(" !");
-            }
-            if judged.blocked {
-                text.push_str(" blocked");
-            }
+            let alert = if judged.malicious { '!' } else { ' ' };
+            let blocked = if judged.blocked { " blocked" } else { "" };
+            let text = format!("  {alert}tw{}{blocked} {}", window.number, time(window.start_us));
             let role = if judged.malicious { Role::Bad } else { Role::Dim };
-            rows.push(row(format!("w {} {}", profile.addr, window.number), vec![Cell::from(text).role(role)]));
+            rows.push(row(
+                format!("w {} {}", profile.addr, window.number),
+                vec![Cell::from(text).role(role)],
+            ));
         }
     }
     rows
@@ -166,16 +168,22 @@ pub fn about(reader: &mut Reader, run: &Run, addr: IpAddr) -> Answer<Panel> {
             ];
             rows.extend(told.into_iter().filter_map(|(k, v)| Some((k.to_owned(), v?))));
         }
-        rows.push(("threat".to_owned(), format!("{:.1} of {:.1} for an alert", verdict.threat, run.threshold)));
+        rows.push((
+            "threat".to_owned(),
+            format!("{:.1} of {:.1} for an alert", verdict.threat, run.threshold),
+        ));
     }
     for info in reader.info(&addr.to_string())? {
         rows.push((info.kind, info.value.unwrap_or_else(|| "unknown".to_owned())));
     }
-    let names: Vec<String> = reader.names(run.id, addr)?.into_iter().take(8).map(|n| format!("{} ({})", n.name, n.how)).collect();
+    let names: Vec<String> =
+        reader.names(run.id, addr)?.into_iter().take(8).map(|n| format!("{} ({})", n.name, n.how)).collect();
     if !names.is_empty() {
         rows.push(("names".to_owned(), names.join(", ")));
     }
-    let rows = rows.into_iter().map(|(key, value)| row(&key, vec![Cell::from(key.clone()).role(Role::Title), value.into()]));
+    let rows = rows
+        .into_iter()
+        .map(|(key, value)| row(&key, vec![Cell::from(key.clone()).role(Role::Title), value.into()]));
     Ok(panel(format!("About {addr}"), &[words("", 12), words("", 0)], rows.collect()))
 }
 
@@ -207,8 +215,14 @@ fn evidence_rows(evidence: Vec<Evidence>) -> Vec<Row> {
     evidence.into_iter().map(one).collect()
 }
 
-const EVIDENCE: &[Column] =
-    &[words("time", 19), words("profile", 15), words("level", 13), number("×", 6), words("type", 22), words("what", 0)];
+const EVIDENCE: &[Column] = &[
+    words("time", 19),
+    words("profile", 15),
+    words("level", 13),
+    number("×", 6),
+    words("type", 22),
+    words("what", 0),
+];
 
 /// Evidence of a profile, of one window if it is given: small, for the main page.
 pub fn evidence_of(reader: &mut Reader, run: &Run, addr: IpAddr, window: Option<i64>) -> Answer<Panel> {
@@ -218,7 +232,13 @@ pub fn evidence_of(reader: &mut Reader, run: &Run, addr: IpAddr, window: Option<
     let of = window.map_or_else(String::new, |w| format!(" tw{w}"));
     let rows = found.into_iter().map(|e| {
         let mark = level(&e.level);
-        row(e.id, vec![Cell::number(e.score, format!("{} {:.2}", e.level, e.confidence)).role(mark), e.description.into()])
+        row(
+            e.id,
+            vec![
+                Cell::number(e.score, format!("{} {:.2}", e.level, e.confidence)).role(mark),
+                e.description.into(),
+            ],
+        )
     });
     Ok(panel(format!("Evidence {addr}{of}"), &[words("level", 13), words("what", 0)], rows.collect()))
 }
@@ -271,7 +291,8 @@ pub fn alerts(reader: &mut Reader, run: &Run, limit: usize) -> Answer<Panel> {
 
 /// One alert: its evidence, and the flows of what weighs most.
 pub fn alert(reader: &mut Reader, run: &Run, id: u64) -> Answer<Vec<Panel>> {
-    let Some(alert) = reader.alerts(run.id, None, Some(id.saturating_add(1)), 1)?.into_iter().next().filter(|a| a.id == id)
+    let Some(alert) =
+        reader.alerts(run.id, None, Some(id.saturating_add(1)), 1)?.into_iter().next().filter(|a| a.id == id)
     else {
         return Ok(vec![panel("This alert is gone", EVIDENCE, Vec::new())]);
     };
@@ -280,7 +301,10 @@ pub fn alert(reader: &mut Reader, run: &Run, id: u64) -> Answer<Vec<Panel>> {
     let mut flows = Vec::new();
     for e in evidence.iter().take(10) {
         for line in reader.flows_of(run.id, e)? {
-            flows.push(row(flows.len(), vec![Cell::number(line.ts_us as f64, time(line.ts_us)), line.text.into()]));
+            flows.push(row(
+                flows.len(),
+                vec![Cell::number(line.ts_us as f64, time(line.ts_us)), line.text.into()],
+            ));
         }
     }
     let why = format!("Alert {id}: {}", super::text::clean(&alert.description));
@@ -296,7 +320,10 @@ pub fn flows(reader: &mut Reader, run: &Run, id: u64) -> Answer<Vec<Panel>> {
     let mut flows = Vec::new();
     for e in &evidence {
         for line in reader.flows_of(run.id, e)? {
-            flows.push(row(flows.len(), vec![Cell::number(line.ts_us as f64, time(line.ts_us)), line.text.into()]));
+            flows.push(row(
+                flows.len(),
+                vec![Cell::number(line.ts_us as f64, time(line.ts_us)), line.text.into()],
+            ));
         }
     }
     Ok(vec![
@@ -338,7 +365,9 @@ pub fn keys(reader: &mut Reader, run: &Run, addr: IpAddr, window: i64, keys: Key
                     })),
                 }
             }
-            rows.sort_by(|a, b| b.1[2].total_cmp(&a.1[2]).then(b.1[1].total_cmp(&a.1[1])).then(a.0.cmp(&b.0)));
+            rows.sort_by(|a, b| {
+                b.1[2].total_cmp(&a.1[2]).then(b.1[1].total_cmp(&a.1[1])).then(a.0.cmp(&b.0))
+            });
             entries.extend(rows);
         }
         let most = |i: usize| entries.iter().map(|(_, sums)| sums[i]).fold(0.0, f64::max);
@@ -397,7 +426,12 @@ pub fn tuples(reader: &mut Reader, run: &Run, addr: IpAddr, window: i64, outgoin
         }
         rows.push(row(
             tuple,
-            vec![tuple.as_str().into(), Cell::number(letters.len() as f64, letters.len().to_string()), letters.into(), known.join(", ").into()],
+            vec![
+                tuple.as_str().into(),
+                Cell::number(letters.len() as f64, letters.len().to_string()),
+                letters.into(),
+                known.join(", ").into(),
+            ],
         ));
     }
     let which = if outgoing { "Out" } else { "In" };
@@ -408,7 +442,13 @@ pub fn tuples(reader: &mut Reader, run: &Run, addr: IpAddr, window: i64, outgoin
 /// Runs of all sites; sensors and losses of the present one.
 pub fn sites(reader: &mut Reader, run: &Run, runs: &[Run], now_us: u64) -> Answer<Vec<Panel>> {
     let one = |r: &Run| {
-        let state = if r.complete { "ended" } else if now_us.saturating_sub(r.updated_wall_us) < 60_000_000 { "running" } else { "silent" };
+        let state = if r.complete {
+            "ended"
+        } else if now_us.saturating_sub(r.updated_wall_us) < 60_000_000 {
+            "running"
+        } else {
+            "silent"
+        };
         row(
             r.id,
             vec![
@@ -437,7 +477,8 @@ pub fn sites(reader: &mut Reader, run: &Run, runs: &[Run], now_us: u64) -> Answe
             Some(false) => ("offline", Role::Bad),
             None => ("?", Role::Dim),
         };
-        let lost: Vec<String> = s.ledger.iter().filter(|(_, n)| **n > 0).map(|(k, n)| format!("{k} {n}")).collect();
+        let lost: Vec<String> =
+            s.ledger.iter().filter(|(_, n)| **n > 0).map(|(k, n)| format!("{k} {n}")).collect();
         row(
             &s.name,
             vec![
@@ -450,9 +491,18 @@ pub fn sites(reader: &mut Reader, run: &Run, runs: &[Run], now_us: u64) -> Answe
             ],
         )
     });
-    let sensor_columns =
-        [words("sensor", 16), words("state", 8), words("seen", 12), words("version", 10), number("reports", 9), words("ledger", 0)];
-    let losses = reader.losses(run.id)?.into_iter().map(|l| row(&l.reason, vec![l.reason.clone().into(), Cell::count(l.count)]));
+    let sensor_columns = [
+        words("sensor", 16),
+        words("state", 8),
+        words("seen", 12),
+        words("version", 10),
+        number("reports", 9),
+        words("ledger", 0),
+    ];
+    let losses = reader
+        .losses(run.id)?
+        .into_iter()
+        .map(|l| row(&l.reason, vec![l.reason.clone().into(), Cell::count(l.count)]));
     Ok(vec![
         panel("Sites and runs (Enter shows one)", &columns, runs.iter().map(one).collect()),
         panel(format!("Sensors of {}", run.site), &sensor_columns, sensors.collect()),
@@ -482,7 +532,8 @@ pub fn strip(reader: &mut Reader, run: &Run, addr: IpAddr, limit: usize) -> Answ
                 Cell::number(traffic.bytes as f64, bytes(traffic.bytes)),
                 Cell::count(judged.evidence),
                 Cell::number(judged.threat, format!("{:.1}", judged.threat)),
-                Cell::from(bar(judged.threat, run.threshold.max(judged.threat), 12)).role(if judged.malicious { Role::Bad } else { Role::Warn }),
+                Cell::from(bar(judged.threat, run.threshold.max(judged.threat), 12))
+                    .role(if judged.malicious { Role::Bad } else { Role::Warn }),
                 Cell::from(said).role(Role::Bad),
             ],
         )
@@ -526,9 +577,14 @@ pub fn live(reader: &mut Reader, run: &Run, now_us: u64) -> Answer<Panel> {
     if samples.is_empty() {
         samples = reader.samples(run.id, run.started_wall_us, 2000)?;
     }
-    let pairs: Vec<_> = samples.windows(2).filter_map(|p| if let [a, b] = p { Some((*a, *b)) } else { None }).collect();
-    let rate = |a: u64, b: u64, us: u64| if us > 0 { b.saturating_sub(a) as f64 * 1e6 / us as f64 } else { 0.0 };
-    let most = pairs.iter().map(|(a, b)| rate(a.flows, b.flows, b.wall_us.saturating_sub(a.wall_us))).fold(0.0, f64::max);
+    let pairs: Vec<_> =
+        samples.windows(2).filter_map(|p| if let [a, b] = p { Some((*a, *b)) } else { None }).collect();
+    let rate =
+        |a: u64, b: u64, us: u64| if us > 0 { b.saturating_sub(a) as f64 * 1e6 / us as f64 } else { 0.0 };
+    let most = pairs
+        .iter()
+        .map(|(a, b)| rate(a.flows, b.flows, b.wall_us.saturating_sub(a.wall_us)))
+        .fold(0.0, f64::max);
     let rows = pairs.iter().rev().map(|(a, b)| {
         let us = b.wall_us.saturating_sub(a.wall_us);
         let flows = rate(a.flows, b.flows, us);
@@ -577,7 +633,8 @@ pub fn blocks(reader: &mut Reader, run: &Run) -> Answer<Vec<Panel>> {
             ],
         )
     });
-    let columns = [words("address", 18), words("state", 8), words("since", 19), words("until", 19), words("why", 0)];
+    let columns =
+        [words("address", 18), words("state", 8), words("since", 19), words("until", 19), words("why", 0)];
     let commands = reader.commands(run.id)?.into_iter().rev().map(|c| {
         let (state, role) = match (&c.answer, c.done) {
             (None, _) => ("waits", Role::Dim),
@@ -595,7 +652,8 @@ pub fn blocks(reader: &mut Reader, run: &Run) -> Answer<Vec<Panel>> {
             ],
         )
     });
-    let asked = [words("asked", 10), words("about", 20), words("state", 8), words("why", 24), words("answer", 0)];
+    let asked =
+        [words("asked", 10), words("about", 20), words("state", 8), words("why", 24), words("answer", 0)];
     Ok(vec![
         panel(format!("Blocked in {}", run.site), &columns, rows.collect()),
         panel("Asked for by viewers, latest first", &asked, commands.collect()),

@@ -41,7 +41,8 @@ impl Query {
         let mut query = Self::default();
         let mut free: Vec<String> = Vec::new();
         for word in line.split_whitespace() {
-            let Some((part, value)) = word.split_once(':').filter(|(part, _)| part.bytes().all(|b| b.is_ascii_alphabetic()))
+            let Some((part, value)) =
+                word.split_once(':').filter(|(part, _)| part.bytes().all(|b| b.is_ascii_alphabetic()))
             else {
                 free.push(word.to_lowercase());
                 continue;
@@ -52,7 +53,8 @@ impl Query {
             }
             match part {
                 "src" => {
-                    let addr = value.parse::<IpAddr>().map_err(|_| format!("src:{value}: expected an address"))?;
+                    let addr =
+                        value.parse::<IpAddr>().map_err(|_| format!("src:{value}: expected an address"))?;
                     query.filter.profile = Some(addr);
                 }
                 "dst" => query.dst = Some(value.to_lowercase()),
@@ -60,12 +62,16 @@ impl Query {
                 "type" => query.filter.kind = Some(value.to_lowercase()),
                 "level" => {
                     let level = ThreatLevel::ALL.into_iter().find(|l| l.name() == value);
-                    query.level = Some(level.ok_or_else(|| format!("level:{value}: expected info, low, medium, high or critical"))?);
+                    query.level = Some(level.ok_or_else(|| {
+                        format!("level:{value}: expected info, low, medium, high or critical")
+                    })?);
                 }
                 "score" => {
                     let number = value.trim_start_matches(['>', '=']);
                     let score = number.parse::<f64>().ok().filter(|s| (0.0..=1.0).contains(s));
-                    query.filter.score = score.ok_or_else(|| format!("score:{value}: expected a number from 0 to 1, as score:>=0.8"))?;
+                    query.filter.score = score.ok_or_else(|| {
+                        format!("score:{value}: expected a number from 0 to 1, as score:>=0.8")
+                    })?;
                 }
                 "sort" => {
                     query.order = match value {
@@ -90,7 +96,9 @@ impl Query {
     #[must_use]
     pub fn holds(&self, evidence: &Evidence) -> bool {
         let victim = evidence.victim.as_deref().unwrap_or_default().to_lowercase();
-        let value = |name: &str| ThreatLevel::ALL.into_iter().find(|l| l.name() == name).map_or(0.0, ThreatLevel::value);
+        let value = |name: &str| {
+            ThreatLevel::ALL.into_iter().find(|l| l.name() == name).map_or(0.0, ThreatLevel::value)
+        };
         self.dst.as_ref().is_none_or(|dst| victim.contains(dst.as_str()))
             && self.level.is_none_or(|level| value(&evidence.level) >= level.value())
     }
@@ -226,15 +234,21 @@ mod tests {
 
     #[test]
     fn every_part_and_free_words() {
-        let query =
-            Query::parse("src:10.0.0.5 dst:Example.com site:home type:beacon level:high score:>=0.8 sort:ts Every 60").unwrap();
+        let query = Query::parse(
+            "src:10.0.0.5 dst:Example.com site:home type:beacon level:high score:>=0.8 sort:ts Every 60",
+        )
+        .unwrap();
         assert_eq!(query.filter.profile, Some("10.0.0.5".parse().unwrap()));
         assert_eq!((query.dst.as_deref(), query.site.as_deref()), (Some("example.com"), Some("home")));
         assert_eq!((query.filter.kind.as_deref(), query.filter.score), (Some("beacon"), 0.8));
         assert_eq!((query.level, query.order), (Some(ThreatLevel::High), EvidenceOrder::Oldest));
         assert_eq!(query.filter.text.as_deref(), Some("every 60"));
         assert_eq!(Query::parse("").unwrap(), Query::default());
-        assert_eq!(Query::parse("dst: type: score:").unwrap(), Query::default(), "parts that are being typed");
+        assert_eq!(
+            Query::parse("dst: type: score:").unwrap(),
+            Query::default(),
+            "parts that are being typed"
+        );
         // An IPv6 address among free words is no part.
         assert_eq!(Query::parse("2001:db8::1").unwrap().filter.text.as_deref(), Some("2001:db8::1"));
     }

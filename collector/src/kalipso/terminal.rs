@@ -7,10 +7,10 @@ use std::io::{self, Stdout, Write as _};
 
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
+use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
-use ratatui::crossterm::execute;
 use ratatui::{Frame, Terminal, backend::CrosstermBackend};
 
 /// See the head of the file.
@@ -64,7 +64,9 @@ impl Screen {
     /// The terminal is gone.
     pub fn copy(&mut self, text: &str) -> Result<(), String> {
         let mut out = io::stdout();
-        write!(out, "\x1b]52;c;{}\x07", super::text::base64(text.as_bytes())).and_then(|()| out.flush()).map_err(lost)
+        write!(out, "\x1b]52;c;{}\x07", super::text::base64(text.as_bytes()))
+            .and_then(|()| out.flush())
+            .map_err(lost)
     }
 }
 

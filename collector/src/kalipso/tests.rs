@@ -86,9 +86,21 @@ fn rows() -> Vec<Row> {
     };
     let bad = Verdict { threat: 21.5, malicious: Some(2), blocked: true };
     let mut rows = vec![
-        Row::Profile(Profile { addr: ip("192.168.1.20"), facts: Some(facts(false, false, Some("laptop"))), verdict: bad }),
-        Row::Profile(Profile { addr: ip("192.168.1.1"), facts: Some(facts(false, true, None)), verdict: Verdict::default() }),
-        Row::Profile(Profile { addr: ip("2001:db8::5"), facts: Some(facts(true, false, None)), verdict: Verdict { threat: 1.5, ..Verdict::default() } }),
+        Row::Profile(Profile {
+            addr: ip("192.168.1.20"),
+            facts: Some(facts(false, false, Some("laptop"))),
+            verdict: bad,
+        }),
+        Row::Profile(Profile {
+            addr: ip("192.168.1.1"),
+            facts: Some(facts(false, true, None)),
+            verdict: Verdict::default(),
+        }),
+        Row::Profile(Profile {
+            addr: ip("2001:db8::5"),
+            facts: Some(facts(true, false, None)),
+            verdict: Verdict { threat: 1.5, ..Verdict::default() },
+        }),
     ];
     for number in 1..=3_i64 {
         let n = number.unsigned_abs();
@@ -96,13 +108,29 @@ fn rows() -> Vec<Row> {
             addr: ip("192.168.1.20"),
             number,
             start_us: START + (n - 1) * HOUR,
-            traffic: Some(Sums { flows: 10 * n * n, packets: 100 * n, bytes: 50_000 * n, closed: number < 3 }),
-            verdict: Some(Judged { threat: if number == 2 { 21.5 } else { 0.5 }, evidence: n, malicious: number == 2, blocked: number == 2 }),
+            traffic: Some(Sums {
+                flows: 10 * n * n,
+                packets: 100 * n,
+                bytes: 50_000 * n,
+                closed: number < 3,
+            }),
+            verdict: Some(Judged {
+                threat: if number == 2 { 21.5 } else { 0.5 },
+                evidence: n,
+                malicious: number == 2,
+                blocked: number == 2,
+            }),
         }));
     }
     let fields = [
-        ("DstPortsClientTCPEstablished", r#"{"443": {"totalflows": 90, "totalpkt": 900, "totalbytes": 1200000, "dstips": {"203.0.113.9": 900}}, "80": {"totalflows": 2, "totalpkt": 20, "totalbytes": 3000, "dstips": {"198.51.100.7": 20}}}"#),
-        ("DstPortsClientTCPNotEstablished", r#"{"22": {"totalflows": 40, "totalpkt": 40, "totalbytes": 0, "dstips": {"192.168.1.1": 40}}}"#),
+        (
+            "DstPortsClientTCPEstablished",
+            r#"{"443": {"totalflows": 90, "totalpkt": 900, "totalbytes": 1200000, "dstips": {"203.0.113.9": 900}}, "80": {"totalflows": 2, "totalpkt": 20, "totalbytes": 3000, "dstips": {"198.51.100.7": 20}}}"#,
+        ),
+        (
+            "DstPortsClientTCPNotEstablished",
+            r#"{"22": {"totalflows": 40, "totalpkt": 40, "totalbytes": 0, "dstips": {"192.168.1.1": 40}}}"#,
+        ),
         ("OutTuples", r#"{"203.0.113.9-443-tcp": ["11.a.a.a.a.b+", [1700000000.0, 1700000060.0]]}"#),
         ("InTuples", r#"{"198.51.100.7-22-tcp": ["4", [null, 1700000000.0]]}"#),
     ];
@@ -117,12 +145,28 @@ fn rows() -> Vec<Row> {
         text: format!("TLS to 203.0.113.9 (files.example.com) 443/tcp established, {i} kB sent"),
     });
     rows.push(Row::Lines(Lines { addr: ip("192.168.1.20"), number: 3, first: 0, lines: lines.collect() }));
-    let line = Line { ts_us: START + HOUR, uid: "Caaaa1".to_owned(), text: "SSH to 192.168.1.1 22/tcp refused".to_owned() };
+    let line = Line {
+        ts_us: START + HOUR,
+        uid: "Caaaa1".to_owned(),
+        text: "SSH to 192.168.1.1 22/tcp refused".to_owned(),
+    };
     rows.push(Row::Lines(Lines { addr: ip("192.168.1.20"), number: 2, first: 0, lines: vec![line] }));
     for (id, kind, level, score, text) in [
-        (1, "vertical_port_scan", "high", 0.8, "Vertical port scan: 192.168.1.20 tried 119 ports of 192.168.1.1"),
+        (
+            1,
+            "vertical_port_scan",
+            "high",
+            0.8,
+            "Vertical port scan: 192.168.1.20 tried 119 ports of 192.168.1.1",
+        ),
         (2, "beacon", "medium", 0.5, "192.168.1.20 contacts files.example.com every 60 s \u{1b}[2J"),
-        (3, "connection_to_private_ip", "info", 0.0, "192.168.1.20 connected to the private address 192.168.1.1"),
+        (
+            3,
+            "connection_to_private_ip",
+            "info",
+            0.0,
+            "192.168.1.20 connected to the private address 192.168.1.1",
+        ),
     ] {
         rows.push(Row::Evidence(evidence(id, kind, level, score, text)));
     }
@@ -331,10 +375,19 @@ fn every_page_is_its_picture() {
         let known = std::fs::read_to_string(folder.join(&name)).unwrap_or_default();
         if known != now {
             let line = known.lines().zip(now.lines()).position(|(a, b)| a != b).unwrap_or(0);
-            wrong.push(format!("{name}, line {}:\n  {}\n  {}", line + 1, known.lines().nth(line).unwrap_or(""), now.lines().nth(line).unwrap_or("")));
+            wrong.push(format!(
+                "{name}, line {}:\n  {}\n  {}",
+                line + 1,
+                known.lines().nth(line).unwrap_or(""),
+                now.lines().nth(line).unwrap_or("")
+            ));
         }
     }
-    assert!(wrong.is_empty(), "cargo test -p slips kalipso_write -- --ignored, then look:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "cargo test -p slips kalipso_write -- --ignored, then look:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -371,7 +424,7 @@ fn one_finds_the_way_with_keys_alone() {
     press(&mut app, "<tab><tab><enter>");
     assert!(picture(&mut app, 120, 30, false).contains("About 192.168.1.1"));
     press(&mut app, "<tab><enter>");
-    assert_eq!(app.page, Page::Flows(2), "newest evidence of the window first");
+    assert_eq!(app.page, Page::Flows(3), "newest evidence of the window first");
     press(&mut app, "<esc>a<enter>");
     assert_eq!(app.page, Page::Alert(1));
     assert!(picture(&mut app, 120, 30, false).contains("SSH to 192.168.1.1 22/tcp refused"));
@@ -405,7 +458,7 @@ fn queries_filters_and_orders() {
     assert_eq!(app.message, "1 profiles");
     press(&mut app, "/<back><back><back><back><back><back><enter>SS");
     assert_eq!(app.message, "by address");
-    assert!(picture(&mut app, 120, 30, false).contains("192.168.1.1 (gateway) (dns)"));
+    assert!(picture(&mut app, 200, 50, false).contains("192.168.1.1 (gateway) (dns)"));
 }
 
 #[test]
@@ -422,7 +475,10 @@ fn commands_are_confirmed_written_and_refused_where_nobody_is() {
     let run = reader.runs().unwrap()[0].id;
     let asked: Vec<Command> = reader.commands(run).unwrap();
     assert_eq!(asked.len(), 1);
-    assert_eq!((asked[0].verb.as_str(), asked[0].subject.as_str(), asked[0].why.as_str()), ("unblock", "192.168.1.20", "trusted"));
+    assert_eq!(
+        (asked[0].verb.as_str(), asked[0].subject.as_str(), asked[0].why.as_str()),
+        ("unblock", "192.168.1.20", "trusted")
+    );
     running.tick(START + 200_000_000);
     press(&mut running, "B");
     assert!(running.message.contains("nobody would carry it out"), "{}", running.message);
@@ -441,11 +497,17 @@ fn what_is_shown_can_be_exported_and_copied() {
     assert!(app.message.contains("kalipso-Evidence-of-home-1.json"), "{}", app.message);
     let csv = std::fs::read_to_string(dir.0.join("kalipso-Evidence-of-home-1.csv")).unwrap();
     assert_eq!(csv.lines().count(), 4);
-    let json: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(dir.0.join("kalipso-Evidence-of-home-1.json")).unwrap()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(
+        &std::fs::read_to_string(dir.0.join("kalipso-Evidence-of-home-1.json")).unwrap(),
+    )
+    .unwrap();
     assert_eq!(json.as_array().unwrap().len(), 3);
     press(&mut app, "x");
-    assert!(app.message.contains("kalipso-Evidence-of-home-2.csv"), "nothing is overwritten: {}", app.message);
+    assert!(
+        app.message.contains("kalipso-Evidence-of-home-2.csv"),
+        "nothing is overwritten: {}",
+        app.message
+    );
 }
 
 #[test]

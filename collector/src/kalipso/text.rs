@@ -108,10 +108,19 @@ mod tests {
 
     #[test]
     fn values_by_hand() {
-        assert_eq!((bytes(999), bytes(1000), bytes(8_173), bytes(999_960)), ("999 B".into(), "1.0 kB".into(), "8.2 kB".into(), "1.0 MB".into()));
-        assert_eq!((count(0), count(999), count(1000), count(1_234_567)), ("0".into(), "999".into(), "1,000".into(), "1,234,567".into()));
+        assert_eq!(
+            (bytes(999), bytes(1000), bytes(8_173), bytes(999_960)),
+            ("999 B".into(), "1.0 kB".into(), "8.2 kB".into(), "1.0 MB".into())
+        );
+        assert_eq!(
+            (count(0), count(999), count(1000), count(1_234_567)),
+            ("0".into(), "999".into(), "1,000".into(), "1,234,567".into())
+        );
         assert_eq!(time(1_600_000_000_000_000), "2020-09-13 12:26:40");
-        assert_eq!((span(1_000_000), span(600_000_000), span(86_400_000_000)), ("1 s".into(), "10 min".into(), "24 h".into()));
+        assert_eq!(
+            (span(1_000_000), span(600_000_000), span(86_400_000_000)),
+            ("1 s".into(), "10 min".into(), "24 h".into())
+        );
         assert_eq!(time(u64::MAX), "");
     }
 
@@ -123,7 +132,9 @@ mod tests {
     /// Vectors of RFC 4648.
     #[test]
     fn base64_vectors() {
-        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (plain, coded) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
+        {
             assert_eq!(base64(plain.as_bytes()), coded);
         }
     }

@@ -519,7 +519,9 @@ impl Args {
         }
         let (out, json, check, gui) = (self.output, self.json, self.check, self.gui);
         if gui && json {
-            return Err(Failure::usage("-G takes the terminal, --json is for programs: leave one of them out"));
+            return Err(Failure::usage(
+                "-G takes the terminal, --json is for programs: leave one of them out",
+            ));
         }
         Ok((Job::Analyse(Analysis { inputs, config, out, json, check, block, gui }), notes))
     }

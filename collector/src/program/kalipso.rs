@@ -29,13 +29,16 @@ pub(super) struct Command {
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     let stop = interrupted()?;
     let store = match &command.store {
-        Some(text) => Address::parse(text).map_err(|e| Failure::usage(format!("--store {text}: expected {e}")))?,
+        Some(text) => {
+            Address::parse(text).map_err(|e| Failure::usage(format!("--store {text}: expected {e}")))?
+        }
         None => Address::File(kalipso::newest(Path::new(".")).map_err(Failure::usage)?),
     };
     let theme = match command.theme.as_deref() {
         None => None,
         Some(text) => Some(
-            Theme::parse(text).ok_or_else(|| Failure::usage(format!("--theme {text}: expected dark, light or mono")))?,
+            Theme::parse(text)
+                .ok_or_else(|| Failure::usage(format!("--theme {text}: expected dark, light or mono")))?,
         ),
     };
     kalipso::run(&Options { store, theme, patience: Duration::ZERO }, &stop).map_err(Failure::usage)
@@ -50,7 +53,11 @@ impl Beside {
         let store = match &config.store {
             Some(address) => address.clone(),
             None if config.create_log_files => Address::File(dir.join(super::store::NAME)),
-            None => return Err(Failure::usage("-G shows the store, and with -l there is none: leave out -l or give --store")),
+            None => {
+                return Err(Failure::usage(
+                    "-G shows the store, and with -l there is none: leave out -l or give --store",
+                ));
+            }
         };
         let options = Options { store, theme: None, patience: Duration::from_secs(10) };
         let stop = Arc::clone(stop);
