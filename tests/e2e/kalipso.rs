@@ -62,6 +62,7 @@ impl Tmux {
 
     /// The shell is back and echoes what is typed: the terminal is as it was.
     fn shell(&self) {
+        self.see("ready:");
         self.keys(&["echo given-$((40+2))", "Enter"]);
         let screen = self.see("given-42");
         assert!(screen.contains("echo given-"), "typing is shown again:\n{screen}");

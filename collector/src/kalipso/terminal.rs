@@ -28,8 +28,9 @@ impl Screen {
     /// There is none.
     pub fn open() -> Result<Self, String> {
         use std::io::IsTerminal as _;
-        if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
-            return Err("Kalipso needs a terminal: its input and output are not one".to_owned());
+        // Keys come from the controlling terminal where standard input is something else.
+        if !io::stdout().is_terminal() {
+            return Err("Kalipso needs a terminal: its output is not one".to_owned());
         }
         enable_raw_mode().map_err(lost)?;
         let before = std::panic::take_hook();
