@@ -22,11 +22,13 @@ pub(super) struct Console {
     verbose: u8,
     bar: ProgressBar,
     /// While another part has the terminal: lines and notes that wait, and whether they are notes.
-    held: Arc<Mutex<Option<VecDeque<(bool, String)>>>>,
+    held: Arc<Mutex<Option<Waiting>>>,
     /// What evidence said, for alerts that list it.
     told: Arc<Mutex<BTreeMap<u64, String>>>,
 }
 
+/// Sentences that wait, each with whether it is a note.
+type Waiting = VecDeque<(bool, String)>;
 /// Sentences that wait while another part has the terminal.
 const MAX_HELD: usize = 200;
 /// Evidence remembered for alerts.
