@@ -216,13 +216,19 @@ fn every_type_has_a_case_that_shows_it_and_one_that_comes_near() {
             assert!(known.contains(kind.as_str()), "{name}: there is no type {kind}");
         }
     }
-    // These need lists or databases beside the capture; collector/src/modules/threats/tests.rs shows them. Whoever makes a case takes the
+    // These need lists, databases or services beside the capture; collector/src/modules/threats/tests.rs and
+    // collector/src/lookups/tests.rs show them. Whoever makes a case takes the
     // type out of here.
-    const WITHOUT_CASE: [&str; 4] = [
+    const WITHOUT_CASE: [&str; 9] = [
+        "cn_registrant_mismatch",
         "dns_over_https",
+        "malicious_file_by_service",
+        "spamhaus_listed_ip",
         "threat_intelligence_blacklisted_asn",
         "threat_intelligence_malicious_url",
         "tor_exit_node",
+        "urlhaus_malicious_url",
+        "young_domain",
     ];
     let lacking = |have: &BTreeSet<String>| -> Vec<_> {
         known.iter().copied().filter(|kind| !have.contains(*kind)).collect()

@@ -443,7 +443,7 @@ fn evidence_of_what_services_say() {
         let tls = crate::modules::bench::tls(server_name, &format!("CN={common}"));
         tell(&run(vec![said(&flow(0.0, "10.0.0.5", "8.8.4.4", 443), tls)]))
     };
-    assert_eq!(shows("*.other.com", "www.old.com"), ["cn_url_mismatch 10.0.0.5 low 0.8"]);
+    assert_eq!(shows("*.other.com", "www.old.com"), ["cn_registrant_mismatch 10.0.0.5 low 0.8"]);
     assert!(shows("sister.com", "old.com").is_empty() && shows("new.com", "old.com").is_empty());
     assert!(shows("a.old.com", "b.old.com").is_empty());
     std::fs::remove_file(key).unwrap();

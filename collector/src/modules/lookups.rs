@@ -43,9 +43,9 @@ const YOUNG: Kind = Kind {
 };
 
 const MISMATCH: Kind = Kind {
-    name: "cn_url_mismatch",
+    name: "cn_registrant_mismatch",
     needs: &[Needs::Tls],
-    rule: "The common name of a server's certificate and the server name belong to different registered domains, whose registrants are both known by RDAP and share no word.",
+    rule: "The common name of a server's certificate and the server name belong to different registered domains, whose registrants are both known by RDAP and share no word. What cn_url_mismatch suspects by the names alone.",
     level: ThreatLevel::Low,
     level_note: "",
     confidence: "0.8",
