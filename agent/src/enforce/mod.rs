@@ -3,7 +3,7 @@
 //! Enters: orders (from the collector over MQTT, or from the analysis in the same process) and a clock that only runs forward.
 //! Leaves: rules of nftables in a table of our own, and one sentence for everything that happened. It never decides who is to be
 //! blocked, and never touches a rule of anybody else. Prevents: an owner who is cut off from his own network
-//! ([`never`]), a block that nobody lifts, and a firewall reload that silently lifts one.
+//! ([`mod@never`]), a block that nobody lifts, and a firewall reload that silently lifts one.
 //!
 //! - [`Blocks`] is the list, without I/O and without a clock.
 //! - [`nft`] puts it into the kernel, as one transaction, and looks whether it is still there.

@@ -302,7 +302,7 @@ impl Disk {
         (seq > 0).then(|| (boot, seq, records, Bytes::copy_from_slice(bytes)))
     }
 
-    /// Writes a report. Where there is no room the oldest segment goes: what was in it is lost, see [`Disk::first`].
+    /// Writes a report. Where there is no room the oldest segment goes: what was in it is lost and counted.
     pub fn append(&mut self, now_us: u64, boot: Boot, seq: u64, records: u32, bytes: &[u8]) -> Option<Place> {
         let day = now_us / DAY_US;
         if day != self.day {

@@ -172,7 +172,7 @@ impl Book {
         self
     }
 
-    /// The same, where evidence of so many windows adds up; see [`Past`].
+    /// The same, where evidence of so many windows adds up; see `Past`.
     #[must_use]
     pub fn spanning(self, windows: u32) -> Self {
         Self { past: Past::new(windows), ..self }

@@ -10,7 +10,7 @@ use super::Table;
 /// See the head of the file.
 #[derive(Debug)]
 pub enum Lean<K, V> {
-    /// Up to [`Lean::FEW`], in order of insertion.
+    /// Up to `Lean::FEW`, in order of insertion.
     Few(Vec<(K, V)>),
     /// More.
     Many(Box<Table<K, V>>),

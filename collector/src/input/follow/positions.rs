@@ -4,7 +4,7 @@
 //! start. Files are known by identity (device, number, time of birth), so that one that was renamed meanwhile is found and read
 //! to its end under its new name.
 //!
-//! What is promised: after an end on request no line is lost and none is read twice. What is written is [`LAG`] old while the
+//! What is promised: after an end on request no line is lost and none is read twice. What is written is `LAG` old while the
 //! program runs, so that after a crash or a power cut the lines of the last few seconds are read again and none is left out.
 //! A file that was packed or moved elsewhere while nobody read is told, with the place where reading had stopped.
 
@@ -92,7 +92,7 @@ impl Store {
         Ok((Self { path: path.to_owned(), written: kept.clone(), waiting: None }, kept))
     }
 
-    /// A round has ended so. Writes what was true [`LAG`] ago.
+    /// A round has ended so. Writes what was true `LAG` ago.
     ///
     /// # Errors
     /// The file cannot be written.
