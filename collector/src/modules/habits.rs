@@ -7,7 +7,7 @@
 //! traffic is one part of it: servers and programs (JA4) never met before. Prevents: a busy evening being told, and an attack that
 //! lasts becoming what is usual at once: a window that stands out enters the past at most doubled.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use slips_agent::app::record::App;
@@ -96,15 +96,16 @@ type Measures = [f32; MEASURES];
 /// The window so far.
 #[derive(Default)]
 struct Today {
-    connections: u64,
-    failed: u64,
+    connections: u32,
+    failed: u32,
     sent: u64,
     received: u64,
-    new_servers: u64,
-    new_programs: u64,
-    addresses: BTreeSet<IpAddr>,
-    ports: BTreeSet<u16>,
-    names: BTreeSet<Text>,
+    new_servers: u32,
+    new_programs: u32,
+    /// Each in order. Nearly all windows have a handful, for which a list takes a tenth of what a tree does.
+    addresses: Vec<IpAddr>,
+    ports: Vec<u16>,
+    names: Vec<Text>,
 }
 
 /// Earlier windows, oldest first, as ln(1 + x).
@@ -123,9 +124,14 @@ impl Default for Met {
     }
 }
 
-fn put<T: Ord>(set: &mut BTreeSet<T>, value: T) {
-    if set.len() < MAX_DISTINCT {
-        set.insert(value);
+fn put<T: Ord>(set: &mut Vec<T>, value: T) {
+    if set.len() < MAX_DISTINCT
+        && let Err(place) = set.binary_search(&value)
+    {
+        if set.is_empty() {
+            set.reserve_exact(1);
+        }
+        set.insert(place, value);
     }
 }
 
@@ -144,8 +150,9 @@ impl Module for Habits {
         }
         let outside = !ctx.site.is_local(ends.resp_addr) && !addr::is_private(ends.resp_addr);
         let today = ctx.window_state::<Today>();
-        today.connections += 1;
-        today.failed += u64::from(ends.proto == proto::TCP && !flow.established());
+        today.connections = today.connections.saturating_add(1);
+        today.failed =
+            today.failed.saturating_add(u32::from(ends.proto == proto::TCP && !flow.established()));
         if outside {
             today.sent = today.sent.saturating_add(flow.orig.payload_bytes);
         }
@@ -169,8 +176,8 @@ impl Module for Habits {
                 let server = !tls.server_name.is_empty() && news(&mut met.servers, &tls.server_name);
                 let program = !tls.ja4.is_empty() && news(&mut met.programs, &tls.ja4);
                 let today = ctx.window_state::<Today>();
-                today.new_servers += u64::from(server);
-                today.new_programs += u64::from(program);
+                today.new_servers = today.new_servers.saturating_add(u32::from(server));
+                today.new_programs = today.new_programs.saturating_add(u32::from(program));
             }
             _ => {}
         }
@@ -194,15 +201,15 @@ impl Module for Habits {
 fn measured(today: &Today) -> Measures {
     let ln = |count: u64| (count as f64).ln_1p() as f32;
     [
-        ln(today.connections),
+        ln(today.connections.into()),
         ln(today.addresses.len() as u64),
         ln(today.ports.len() as u64),
-        ln(today.failed),
+        ln(today.failed.into()),
         ln(today.sent),
         ln(today.received),
         ln(today.names.len() as u64),
-        ln(today.new_servers),
-        ln(today.new_programs),
+        ln(today.new_servers.into()),
+        ln(today.new_programs.into()),
     ]
 }
 
