@@ -64,6 +64,9 @@ pub(super) const FLAGS: &[&str] = &[
     "--list",
     "--geo",
     "kalipso",
+    "train",
+    "evaluate",
+    "models",
     "sensor",
     "test-export",
     "--broker",
@@ -162,6 +165,9 @@ enum Command {
     Db(Db),
     Whitelist(super::whitelist::Command),
     Kalipso(super::kalipso::Command),
+    Train(super::learn::Train),
+    Evaluate(super::learn::Evaluate),
+    Models(super::learn::Models),
 }
 
 /// A whole store to one file and back: slips db save STORE FILE | load FILE STORE | info STORE. A store is a file or redis://…
@@ -394,6 +400,12 @@ pub(super) enum Job {
     TestExport(Config),
     /// Show a store.
     Kalipso(super::kalipso::Command),
+    /// Make a model.
+    Train(super::learn::Train),
+    /// Measure a model.
+    Evaluate(super::learn::Evaluate),
+    /// Look at models.
+    Models(super::learn::Models),
     /// Take reports of sensors.
     Serve {
         /// Where from.
@@ -438,6 +450,9 @@ impl Args {
         match self.command {
             Some(Command::Sensor(sensor)) => return Ok((sensor.job()?, Vec::new())),
             Some(Command::Kalipso(command)) => return Ok((Job::Kalipso(command), Vec::new())),
+            Some(Command::Train(job)) => return Ok((Job::Train(job), Vec::new())),
+            Some(Command::Evaluate(job)) => return Ok((Job::Evaluate(job), Vec::new())),
+            Some(Command::Models(job)) => return Ok((Job::Models(job), Vec::new())),
             _ => {}
         }
         if let Some(Command::Db(db)) = self.command {

@@ -10,6 +10,7 @@ mod console;
 mod db;
 mod exports;
 mod kalipso;
+mod learn;
 mod reload;
 mod sensor;
 mod serve;
@@ -55,6 +56,9 @@ fn run(job: Job, notes: &[String]) -> Result<(), Failure> {
         Job::TestExport(config) => exports::test(&config),
         Job::Db(ask) => db::run(&ask),
         Job::Kalipso(command) => kalipso::run(&command),
+        Job::Train(job) => learn::train(&job),
+        Job::Evaluate(job) => learn::evaluate(&job),
+        Job::Models(job) => learn::models(&job),
         Job::Analyse(analysis) => analyse::run(analysis),
         Job::Whitelist(job) => whitelist::run(job),
         Job::Sensor { broker, site, sensor, ask } => sensor::run(&broker, &site, &sensor, &ask),
