@@ -345,6 +345,36 @@ pub const KEYS: &[Key] = &[
         },
         show: |c| c.store.as_ref().map_or_else(String::new, ToString::to_string),
     },
+    Key {
+        section: "models",
+        name: "letters",
+        help: "Letters model of command-and-control channels (models/cc-letters.safetensors or your own); a relative path starts at this file. Empty: none, letters are not judged.",
+        set: |c, text| {
+            c.letters_model = (!text.is_empty()).then(|| text.into());
+            Ok(None)
+        },
+        show: |c| c.letters_model.as_ref().map_or_else(String::new, |p| p.display().to_string()),
+    },
+    Key {
+        section: "models",
+        name: "behaviour",
+        help: "Folder of behaviour models (models/behaviour or your own). Empty: none.",
+        set: |c, text| {
+            c.behaviour_models = (!text.is_empty()).then(|| text.into());
+            Ok(None)
+        },
+        show: |c| c.behaviour_models.as_ref().map_or_else(String::new, |p| p.display().to_string()),
+    },
+    Key {
+        section: "models",
+        name: "flows",
+        help: "Forest of flows (.safetensors) made with slips train flows. Empty: none, single flows are not judged by a model.",
+        set: |c, text| {
+            c.flow_model = (!text.is_empty()).then(|| text.into());
+            Ok(None)
+        },
+        show: |c| c.flow_model.as_ref().map_or_else(String::new, |p| p.display().to_string()),
+    },
 ];
 
 /// All keys of all sections, in the order of the shipped file.

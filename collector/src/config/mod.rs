@@ -102,6 +102,12 @@ pub struct Config {
     pub desk: crate::lookups::Desk,
     /// Where the compiled lists of feeds are, if they are used. Not a key: the front of the program sets it ([`Config::open`]).
     pub indicators_folder: Option<PathBuf>,
+    /// `[models] letters`: letters model of C&C channels; `None` = none.
+    pub letters_model: Option<PathBuf>,
+    /// `[models] behaviour`: folder of behaviour models; `None` = none.
+    pub behaviour_models: Option<PathBuf>,
+    /// `[models] flows`: forest of flows; `None` = none.
+    pub flow_model: Option<PathBuf>,
     /// Where evidence goes besides the folder. Not a key: the front of the program sets it.
     pub watch: crate::output::Watch,
     /// Where the analysis is stored. Not a key: the front of the program sets it.
@@ -155,6 +161,9 @@ impl Default for Config {
             desk: crate::lookups::Desk::default(),
             indicators_folder: None,
             update: update::Update::default(),
+            letters_model: None,
+            behaviour_models: None,
+            flow_model: None,
             watch: crate::output::Watch::default(),
             tap: crate::store::Tap::default(),
             store: None,
@@ -242,7 +251,9 @@ impl Config {
             &mut self.lookups.virustotal_key_file,
             &mut self.lookups.urlhaus_key_file,
         ];
-        for path in paths.into_iter().chain(update).flatten().chain(&mut self.geo_databases) {
+        let models = [&mut self.letters_model, &mut self.behaviour_models, &mut self.flow_model];
+        let written = paths.into_iter().chain(update).chain(models).flatten();
+        for path in written.chain(&mut self.geo_databases) {
             if path.is_relative() {
                 *path = base.join(&*path);
             }

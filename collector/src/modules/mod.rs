@@ -10,15 +10,18 @@
 mod about;
 pub mod arp;
 pub mod beacon;
+pub mod behaviour;
 #[cfg(test)]
 #[allow(dead_code, reason = "each test uses its part")]
 pub(crate) mod bench;
 pub mod catalog;
 pub mod certificates;
+pub mod channels;
 mod context;
 pub mod dhcp;
 pub mod dns;
 mod finding;
+pub mod flow_model;
 pub mod habits;
 pub mod http;
 pub mod login;
@@ -152,6 +155,9 @@ pub const MODULES: &[Entry] = &[
     habits::ENTRY,
     new_device::ENTRY,
     lookups::ENTRY,
+    channels::ENTRY,
+    behaviour::ENTRY,
+    flow_model::ENTRY,
 ];
 
 /// The modules of one configuration, ready to run.
