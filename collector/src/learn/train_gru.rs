@@ -101,8 +101,8 @@ fn run(
     initialise(&vars, &mut dice)?;
     let settings = ParamsAdamW { lr: plan.rate, weight_decay: 1e-4, ..ParamsAdamW::default() };
     let mut optimiser = AdamW::new(in_order(&vars), settings)?;
-    let (mut losses, mut best): (Vec<(f64, f64)>, Option<(f64, usize, HashMap<String, Tensor>)>) =
-        (Vec::new(), None);
+    let mut losses: Vec<(f64, f64)> = Vec::new();
+    let mut best: Option<Best> = None;
     for pass in 1..=plan.passes {
         dice.shuffle(&mut fit);
         // Strings of like length side by side, so that little of a batch is padding.
@@ -157,6 +157,9 @@ fn examples(sequences: &[Sequence], plan: &Plan) -> Vec<Example> {
     }
     made
 }
+
+/// Validation loss, pass, and weights of the best pass so far.
+type Best = (f64, usize, HashMap<String, Tensor>);
 
 struct Net {
     embedding: Embedding,
