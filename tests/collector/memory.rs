@@ -4,17 +4,18 @@
 //! test, so what it has allocated and not freed is what the analysis holds: to the byte, and the same on every machine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking")]
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use slips::config::{Config, Direction};
 use slips::engine::Engine;
-use slips::input::{Intake as _, Record, Text};
+use slips::input::{Intake as _, Record};
 use slips::output::Folder;
-use slips_agent::app::record::{App, Dns};
-use slips_agent::record::{
-    AppRecord, ConnState, Counters, FiveTuple, FlowKind, FlowRecord, History, Service, Uid, proto,
-};
+use slips_agent::record::{ConnState, Counters, FlowRecord};
+
+#[path = "../support/flood.rs"]
+mod flood;
+
+use flood::{flow, said};
 
 mod counting {
     #![allow(unsafe_code, reason = "an allocator can only be replaced by unsafe code")]
@@ -73,58 +74,9 @@ fn engine(config: Config) -> Engine {
     Engine::new(&config, Arc::new(folder)).unwrap()
 }
 
-fn flow(from: u32, to: u32, (orig_port, resp_port): (u16, u16), start_us: u64) -> FlowRecord {
-    let v4 = |n: u32| IpAddr::V4(Ipv4Addr::from_bits(n));
-    let tuple = FiveTuple {
-        orig_addr: v4(from),
-        orig_port,
-        resp_addr: v4(to),
-        resp_port,
-        proto: if resp_port == 53 { proto::UDP } else { proto::TCP },
-    };
-    FlowRecord {
-        uid: Uid::of(&tuple, None, start_us),
-        kind: FlowKind::Final,
-        tuple,
-        start_us,
-        duration_us: 20_000,
-        emitted_us: start_us + 20_000,
-        orig: Counters { pkts: 6, ip_bytes: 900, payload_bytes: 500 },
-        resp: Counters { pkts: 8, ip_bytes: 6000, payload_bytes: 2000 },
-        state: ConnState::Sf,
-        history: History::new(),
-        service: if resp_port == 53 { Service::DNS } else { Service::SSL },
-        missed_bytes: 0,
-        orig_mac: None,
-        resp_mac: None,
-        vlan: None,
-        parent: None,
-    }
-}
-
 fn unanswered(mut flow: FlowRecord) -> FlowRecord {
     (flow.state, flow.resp) = (ConnState::S0, Counters::default());
     flow
-}
-
-fn asked(flow: &FlowRecord, query: String) -> Record {
-    let body: App<Text> = App::Dns(Dns {
-        service: Service::DNS,
-        trans_id: 1,
-        query: query.into(),
-        qtype: 1,
-        qclass: 1,
-        rcode: Some(0),
-        aa: false,
-        tc: false,
-        rd: true,
-        ra: true,
-        rtt_us: Some(10_000),
-        answers: heapless::Vec::new(),
-        answers_left_out: 0,
-    });
-    let (ts_us, emitted_us) = (flow.start_us, flow.start_us);
-    Record::App(Box::new(AppRecord { uid: flow.uid, tuple: flow.tuple, ts_us, emitted_us, body }))
 }
 
 fn take(engine: &mut Engine, flow: FlowRecord) {
@@ -179,7 +131,7 @@ const FLOODS: [(&str, Flood); 7] = [
     }),
     ("ever new names", |n| {
         let flow = flow(HOME + 5, HOME + 1, (n as u16 | 1024, 53), START_US + n * 1000);
-        vec![asked(&flow, format!("n{n}.example{}.com", n / 100)), Record::Flow(Box::new(flow))]
+        vec![said(&flow, format!("n{n}.example{}.com", n / 100)), Record::Flow(Box::new(flow))]
     }),
     ("answered, ever new peers", |n| {
         one(flow(HOME + (n % 200) as u32, OUTSIDE + n as u32, (n as u16 | 1024, 443), START_US + n * 1000))
@@ -195,7 +147,7 @@ const FLOODS: [(&str, Flood); 7] = [
     }),
     ("ever new names of many", |n| {
         let flow = flow(HOME + (n % 200) as u32, HOME + 0xffff, (n as u16 | 1024, 53), START_US + n * 1000);
-        vec![asked(&flow, format!("n{n}.example{}.com", n / 100)), Record::Flow(Box::new(flow))]
+        vec![said(&flow, format!("n{n}.example{}.com", n / 100)), Record::Flow(Box::new(flow))]
     }),
 ];
 
@@ -229,7 +181,7 @@ fn quiet_weeks_do_not_add_up() {
         let at = START_US + n * (HOUR_US / 30);
         let server = if n % 7 == 0 { n as u32 % 2000 } else { n as u32 % 90 };
         let flow = flow(HOME + (n % 20) as u32, OUTSIDE + server, (n as u16 | 1024, 443), at);
-        engine.take(asked(&flow, format!("www{server}.example.com")));
+        engine.take(said(&flow, format!("www{server}.example.com")));
         take(&mut engine, flow);
         if n % A_WEEK == A_WEEK - 1 {
             engine.report().unwrap();

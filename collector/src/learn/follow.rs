@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::alphabet::Token;
+use crate::engine::Site;
+use crate::profile::addr;
 use crate::profile::letters::{Letters, Tuple};
 
 /// Contacts before a tuple is followed: before the third there is no rhythm.
@@ -69,6 +71,13 @@ impl<S> Tracks<S> {
         track.score = model.score(&track.state);
         Some((&track.state, track.score, track.contacts))
     }
+}
+
+/// Whether a tuple could be a channel to a controller: opened by the profile, and the other end is one host.
+#[must_use]
+pub fn could_be_channel(tuple: Tuple, site: &Site) -> bool {
+    let peer = tuple.peer;
+    tuple.outgoing && !addr::is_multicast(peer) && !addr::is_reserved(peer) && !site.is_broadcast(peer)
 }
 
 /// Each flow writes one letter or digit; a zero is an hour that passed.

@@ -9,9 +9,8 @@ use super::{About, Context, Count, Entry, Finding, Hook, Key, Kind, Module, Need
 use crate::config::Config;
 use crate::evidence::ThreatLevel;
 use crate::learn::alphabet::Token;
-use crate::learn::follow::{Reads, Tracks};
+use crate::learn::follow::{Reads, Tracks, could_be_channel};
 use crate::learn::markov::{self, Model};
-use crate::profile::addr;
 use crate::profile::letters::Letters;
 
 /// For the list of modules.
@@ -120,17 +119,13 @@ impl Module for Behaviour {
     fn letters(&self, letters: &Letters, ctx: &mut Context<'_>) {
         let Some(set) = &self.set else { return };
         let peer = letters.tuple.peer;
-        if !letters.tuple.outgoing
-            || addr::is_multicast(peer)
-            || addr::is_reserved(peer)
-            || ctx.site.is_broadcast(peer)
-        {
+        if !could_be_channel(letters.tuple, ctx.site) {
             return;
         }
         let followed = ctx.window_state::<Tracks<Sums>>().follow(set, letters);
         let Some((sums, _, contacts)) = followed else { return };
         let Some((model, bits)) = set.best(sums) else { return };
-        let port = ctx.subject.port.map_or_else(String::new, |port| format!(" on port {port}"));
+        let port = ctx.subject.on_port();
         let text = format!(
             "{} contacts {}{port} as the model {} describes: {} ({contacts} contacts, {bits:.2} bits a letter)",
             ctx.site.show(ctx.profile.addr),

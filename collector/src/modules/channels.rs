@@ -9,9 +9,8 @@ use std::fs;
 use super::{About, Context, Count, Entry, Finding, Hook, Kind, Module, Needs};
 use crate::config::Config;
 use crate::evidence::ThreatLevel;
-use crate::learn::follow::Tracks;
+use crate::learn::follow::{Tracks, could_be_channel};
 use crate::learn::gru::{Gru, State};
-use crate::profile::addr;
 use crate::profile::letters::Letters;
 
 /// For the list of modules.
@@ -66,11 +65,7 @@ impl Module for Channels {
     fn letters(&self, letters: &Letters, ctx: &mut Context<'_>) {
         let Some(model) = &self.model else { return };
         let peer = letters.tuple.peer;
-        if !letters.tuple.outgoing
-            || addr::is_multicast(peer)
-            || addr::is_reserved(peer)
-            || ctx.site.is_broadcast(peer)
-        {
+        if !could_be_channel(letters.tuple, ctx.site) {
             return;
         }
         let followed = ctx.window_state::<Tracks<State>>().follow(model, letters);
@@ -78,7 +73,7 @@ impl Module for Channels {
         if score < model.threshold {
             return;
         }
-        let port = ctx.subject.port.map_or_else(String::new, |port| format!(" on port {port}"));
+        let port = ctx.subject.on_port();
         let text = format!(
             "{} contacts {}{port} in the rhythm of a program that asks a controller for orders ({contacts} contacts, score {score:.3})",
             ctx.site.show(ctx.profile.addr),

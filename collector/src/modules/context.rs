@@ -8,7 +8,7 @@ use slips_agent::record::Uid;
 use super::finding::Count;
 use super::{Finding, Key, Kind};
 use crate::engine::Site;
-use crate::evidence::Side;
+use crate::evidence::{Side, ThreatLevel};
 use crate::profile::{Profile, Role, Window};
 
 /// The event of a call, as far as evidence needs it.
@@ -32,6 +32,14 @@ pub struct Subject {
     pub late: bool,
     /// The traffic ended before the timer was due, or the window over: silence afterwards proves nothing.
     pub cut: bool,
+}
+
+impl Subject {
+    /// ` on port 443`, for sentences; empty for protocols without ports.
+    #[must_use]
+    pub fn on_port(&self) -> String {
+        self.port.map_or_else(String::new, |port| format!(" on port {port}"))
+    }
 }
 
 /// The ways out of a call. The engine implements it.
@@ -124,6 +132,24 @@ impl Context<'_> {
             victim: Some(self.profile.addr.to_string()),
             ..self.finding(kind, key, description)
         })
+    }
+
+    /// Hands in a second evidence on an end that need not be the other end of the event: a resolved address, a server named in a
+    /// message. As with [`Context::finding_on_peer`] it never counts towards an alert.
+    pub fn raise_on(
+        &mut self,
+        kind: &'static Kind,
+        end: IpAddr,
+        key: Key,
+        level: ThreatLevel,
+        confidence: f64,
+        text: String,
+    ) {
+        let peer = self.subject.peer.replace(end);
+        if let Some(finding) = self.finding_on_peer(kind, key, text) {
+            self.raise(Finding { level, confidence, ..finding });
+        }
+        self.subject.peer = peer;
     }
 
     /// Hands in an observation. Observations with the same profile, window, kind and key are merged into one evidence that

@@ -73,7 +73,7 @@ impl Module for FlowModel {
             .take(3)
             .filter_map(|(number, _)| forest.features.get(*number).map(String::as_str))
             .collect();
-        let port = ctx.subject.port.map_or_else(String::new, |port| format!(" on port {port}"));
+        let port = ctx.subject.on_port();
         let text = format!(
             "A connection from {} to {}{port} looks like malicious ones (score {:.2}; what spoke most: {})",
             ctx.site.show(flow.tuple.orig_addr),

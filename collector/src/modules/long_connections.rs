@@ -77,7 +77,7 @@ impl LongConnections {
         let Some(peer) = ctx.subject.peer else { return };
         let seen = ctx.window_state::<Seen>();
         let news = seen.counted.len() < MAX_SEEN && seen.counted.insert(flow.uid);
-        let port = ctx.subject.port.map_or_else(String::new, |port| format!(" on port {port}"));
+        let port = ctx.subject.on_port();
         let description = format!(
             "Long connection from {} to {}{port}: open for {}",
             ctx.site.show(tuple.orig_addr),

@@ -211,7 +211,7 @@ impl LookUps {
         let victim = Some(name.to_owned());
         ctx.raise(Finding { victim, ..ctx.finding(&YOUNG, name, text.clone()) });
         for address in addresses.iter().copied().filter(|a| addr::is_public(*a)) {
-            on(&YOUNG, address, Key::from(name), ThreatLevel::Low, 1.0, text.clone(), ctx);
+            ctx.raise_on(&YOUNG, address, Key::from(name), ThreatLevel::Low, 1.0, text.clone());
         }
     }
 }
@@ -373,22 +373,5 @@ fn both(
 ) {
     let victim = Some(bad.to_string());
     ctx.raise(Finding { level, confidence, victim, ..ctx.finding(kind, bad, text.to_owned()) });
-    on(kind, bad, Key::from(ctx.profile.addr), level, confidence, text.to_owned(), ctx);
-}
-
-/// Evidence on the bad end.
-fn on(
-    kind: &'static Kind,
-    bad: IpAddr,
-    key: Key,
-    level: ThreatLevel,
-    confidence: f64,
-    text: String,
-    ctx: &mut Context<'_>,
-) {
-    let peer = ctx.subject.peer.replace(bad);
-    if let Some(finding) = ctx.finding_on_peer(kind, key, text) {
-        ctx.raise(Finding { level, confidence, ..finding });
-    }
-    ctx.subject.peer = peer;
+    ctx.raise_on(kind, bad, Key::from(ctx.profile.addr), level, confidence, text.to_owned());
 }

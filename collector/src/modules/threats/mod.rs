@@ -345,7 +345,7 @@ impl Threats {
         let level = listed.level.unwrap_or(URL.level);
         let key = Key::from((server, shown.as_str()));
         ctx.raise(Finding { level, confidence: 0.7, ..ctx.finding(&URL, key.clone(), text.clone()) });
-        on(&URL, server, key, level, 0.7, text, ctx);
+        ctx.raise_on(&URL, server, key, level, 0.7, text);
     }
 
     /// Questions, server names and hosts: `how` says which.
@@ -357,7 +357,7 @@ impl Threats {
         let victim = Some(name.clone());
         ctx.raise(Finding { level, confidence, victim, ..ctx.finding(&DOMAIN, entry, text.clone()) });
         if let Some(address) = address {
-            on(&DOMAIN, address, Key::from(entry), level, confidence, text, ctx);
+            ctx.raise_on(&DOMAIN, address, Key::from(entry), level, confidence, text);
         }
     }
 
@@ -584,24 +584,7 @@ fn both_ends(
 ) {
     let victim = Some(bad.to_string());
     ctx.raise(Finding { level: here, confidence, victim, ..ctx.finding(kind, bad, text.to_owned()) });
-    on(kind, bad, Key::from(ctx.profile.addr), there, confidence, text.to_owned(), ctx);
-}
-
-/// Evidence on the bad end.
-fn on(
-    kind: &'static Kind,
-    bad: IpAddr,
-    key: Key,
-    level: ThreatLevel,
-    confidence: f64,
-    text: String,
-    ctx: &mut Context<'_>,
-) {
-    let peer = ctx.subject.peer.replace(bad);
-    if let Some(finding) = ctx.finding_on_peer(kind, key, text) {
-        ctx.raise(Finding { level, confidence, ..finding });
-    }
-    ctx.subject.peer = peer;
+    ctx.raise_on(kind, bad, Key::from(ctx.profile.addr), there, confidence, text.to_owned());
 }
 
 fn place(name: &str, entry: &str) -> String {
