@@ -15,6 +15,7 @@ mod identity;
 mod inputs;
 mod knowledge;
 mod letters;
+mod ordinary;
 mod program;
 mod published_letters;
 mod store;

@@ -265,6 +265,16 @@ pub const KEYS: &[Key] = &[
         show: |c| c.whitelist_path.as_ref().map_or_else(String::new, |p| p.display().to_string()),
     },
     Key {
+        section: "whitelists",
+        name: "popular_domains",
+        help: "yes: what is done to the 10,000 most popular domains (Tranco's list, fetched by slips update) is not told.",
+        set: |c, text| {
+            c.popular_domains = yes_or_no(text)?;
+            Ok(None)
+        },
+        show: |c| said(c.popular_domains),
+    },
+    Key {
         section: "blocking",
         name: "never_block",
         help: "Addresses and networks that are never blocked, besides gateway, DNS servers, this machine and the whitelist; separated by commas.",

@@ -78,6 +78,8 @@ pub struct Config {
     pub never_block: Vec<Network>,
     /// `[whitelists] local_whitelist_path`: file of what is never reported.
     pub whitelist_path: Option<PathBuf>,
+    /// `[whitelists] popular_domains`: what `slips update` fetched of them counts.
+    pub popular_domains: bool,
     /// The whitelist in force. Not a key: the front of the program sets it from the file and replaces it when that changes.
     pub whitelist: crate::evidence::whitelist::Shared,
     /// File for behavioural letters (`--export-letters`). Not a key: the front of the program sets it.
@@ -149,6 +151,7 @@ impl Default for Config {
             own_addresses: Vec::new(),
             never_block: Vec::new(),
             whitelist_path: None,
+            popular_domains: false,
             whitelist: crate::evidence::whitelist::Shared::default(),
             export_letters: None,
             systems: crate::evidence::whitelist::Systems::default(),
@@ -297,6 +300,7 @@ impl Config {
         let paths = if self.geo_databases.is_empty() { fetched() } else { self.geo_databases.clone() };
         self.geo = crate::info::Geo::open(&paths)?;
         self.indicators_folder = self.data_folder();
+        self.indicators_folder.iter().for_each(|folder| crate::profile::newer::look_in(folder));
         let geo = self.geo.clone();
         self.systems = crate::evidence::whitelist::Systems::new(move |addr| geo.now().place(addr).asn);
         Ok(())

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use slips_agent::app::record::{AnswerData, App};
 use slips_agent::record::AppRecord;
 
 use super::outbox::Outbox;
@@ -70,8 +71,16 @@ impl Said<'_> {
         let attacker = finding.attacker.as_str();
         let victim = finding.victim.as_deref().unwrap_or_default();
         let (attackers, victims) = ([attacker], [victim]);
+        let question = |addr: IpAddr| match &self.app?.body {
+            App::Dns(dns) => {
+                let given =
+                    dns.answers.iter().any(|answer| matches!(answer.data, AnswerData::Addr(a) if a == addr));
+                given.then_some(&*dns.query)
+            }
+            _ => None,
+        };
         let end = |text: &str, name| match text.parse::<IpAddr>() {
-            Ok(addr) => site.end(addr, names(addr)),
+            Ok(addr) => End { answers: question(addr), ..site.end(addr, names(addr)) },
             Err(_) => End { names: name, ..End::default() },
         };
         list.evidence(&end(attacker, &attackers), &end(victim, &victims)).is_some()

@@ -18,12 +18,30 @@ pub enum Use {
     Tor,
     /// Servers of DNS over HTTPS.
     Doh,
+    /// Makers of devices by hardware address.
+    Makers,
+    /// Ports that have a known use.
+    Ports,
+    /// Domains that very many people use.
+    Popular,
 }
 
 impl Use {
-    /// All uses with the names of their compiled indexes.
-    pub const ALL: [(Self, &'static str); 3] =
-        [(Self::Bad, super::lists::BAD), (Self::Tor, super::lists::TOR), (Self::Doh, super::lists::DOH)];
+    /// All uses: the word in a list of feeds, and the name of what is compiled of them in the data folder.
+    pub const ALL: [(Self, &'static str, &'static str); 6] = [
+        (Self::Bad, "bad", super::lists::BAD),
+        (Self::Tor, "tor", super::lists::TOR),
+        (Self::Doh, "doh", super::lists::DOH),
+        (Self::Makers, "makers", super::known::MAKERS),
+        (Self::Ports, "ports", super::known::PORTS),
+        (Self::Popular, "popular", super::known::POPULAR),
+    ];
+
+    /// Whether it holds indicators, and so becomes an index.
+    #[must_use]
+    pub const fn is_index(self) -> bool {
+        matches!(self, Self::Bad | Self::Tor | Self::Doh)
+    }
 }
 
 /// One feed.
@@ -99,12 +117,11 @@ fn feed(line: &str) -> Result<Feed, String> {
     let feed = Feed {
         name: name.to_owned(),
         url: url.to_owned(),
-        purpose: match purpose {
-            "bad" => Use::Bad,
-            "tor" => Use::Tor,
-            "doh" => Use::Doh,
-            _ => return Err(format!("use {purpose}: expected bad, tor or doh")),
-        },
+        purpose: Use::ALL
+            .iter()
+            .find(|(_, word, _)| *word == purpose)
+            .map(|(purpose, ..)| *purpose)
+            .ok_or_else(|| format!("use {purpose}: expected bad, tor, doh, makers, ports or popular"))?,
         level: level(word)
             .ok_or_else(|| format!("level {word}: expected info, low, medium, high or critical"))?,
         period_s: hours
@@ -127,7 +144,7 @@ mod tests {
     fn the_shipped_list_is_understood_and_every_use_is_there() {
         let feeds = read("feeds.csv", SHIPPED).unwrap();
         assert!(feeds.len() > 30);
-        assert!(Use::ALL.iter().all(|(purpose, _)| feeds.iter().any(|f| f.purpose == *purpose)));
+        assert!(Use::ALL.iter().all(|(purpose, ..)| feeds.iter().any(|f| f.purpose == *purpose)));
         assert!(feeds.iter().all(|f| f.url.starts_with("https://") && f.link.starts_with("https://")));
         assert_eq!(feeds[0].id(), "abuse-ch-feodo-tracker");
     }
@@ -137,7 +154,7 @@ mod tests {
         for (line, why) in [
             ("a,b", "feeds.csv:2: 2 fields, expected"),
             ("a,ftp://x,bad,low,1,,", "does not begin with https://"),
-            ("a,https://x,good,low,1,,", "expected bad, tor or doh"),
+            ("a,https://x,good,low,1,,", "expected bad, tor, doh, makers"),
             ("a,https://x,bad,worst,1,,", "expected info, low"),
             ("a,https://x,bad,low,0,,", "from 1 to 8760"),
             ("-,https://x,bad,low,1,,", "it has no name"),

@@ -10,7 +10,7 @@ use std::io::{BufReader, Read, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use flate2::read::MultiGzDecoder;
+use flate2::read::{DeflateDecoder, MultiGzDecoder};
 
 use crate::http::{Client, Stream};
 
@@ -245,16 +245,19 @@ fn copy(stream: &mut Stream, part: &Path, begin: u64, max: u64) -> Result<(), Co
     }
 }
 
-/// Puts the part at `to`, unpacked if it is packed with gzip, whatever the server called it.
+/// Puts the part at `to`, unpacked if it is packed with gzip or is a ZIP archive (of which the first file counts), whatever the server called it.
 fn unpack(part: &Path, to: &Path, max: u64) -> Result<(), Trouble> {
     let read = |e: std::io::Error| format!("the answer cannot be unpacked: {}", crate::output::reason(&e));
     let mut file = File::open(part).map_err(read)?;
-    let mut magic = [0; 2];
-    let packed = file.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b];
-    if !packed {
-        return std::fs::rename(part, to).map_err(|e| unwritten(to, &e).into());
-    }
-    let mut from = MultiGzDecoder::new(BufReader::new(File::open(part).map_err(read)?)).take(max + 1);
+    let mut magic = [0; 4];
+    let whole = file.read_exact(&mut magic).is_ok();
+    let file = BufReader::new(File::open(part).map_err(read)?);
+    let packed: Box<dyn Read> = match magic {
+        [0x1f, 0x8b, ..] if whole => Box::new(MultiGzDecoder::new(file)),
+        [b'P', b'K', 3, 4] => Box::new(DeflateDecoder::new(in_zip(file).map_err(read)?)),
+        _ => return std::fs::rename(part, to).map_err(|e| unwritten(to, &e).into()),
+    };
+    let mut from = packed.take(max + 1);
     let mut out = File::create(to).map_err(|e| unwritten(to, &e))?;
     let bytes = std::io::copy(&mut from, &mut out).map_err(|e| {
         remove(part);
@@ -267,6 +270,23 @@ fn unpack(part: &Path, to: &Path, max: u64) -> Result<(), Trouble> {
     }
     out.sync_all().map_err(|e| unwritten(to, &e))?;
     Ok(())
+}
+
+/// The deflated bytes of the first file of a ZIP archive, and what follows them.
+fn in_zip(mut file: BufReader<File>) -> std::io::Result<BufReader<File>> {
+    // Local file header (PKWARE's APPNOTE, 4.3.7): method at 8, lengths of name and extra field at 26 and 28.
+    let mut head = [0; 30];
+    file.read_exact(&mut head)?;
+    let number =
+        |at: usize| head.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |b| u16::from_le_bytes(*b));
+    if number(8) != 8 {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is packed in an unknown way"));
+    }
+    std::io::copy(
+        &mut file.by_ref().take(u64::from(number(26)) + u64::from(number(28))),
+        &mut std::io::sink(),
+    )?;
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -218,7 +218,7 @@ fn refused(fields: &[String], column: Option<usize>) -> String {
 
 /// The fields of a line: separated by the first of comma, semicolon, tab that occurs outside quotes; else, if the first word is an
 /// indicator, by blanks. Quotes are removed.
-fn fields(line: &str) -> Vec<String> {
+pub(super) fn fields(line: &str) -> Vec<String> {
     let mut quoted = false;
     let separator = line.chars().find(|c| {
         quoted ^= *c == '"';

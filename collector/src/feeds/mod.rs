@@ -3,6 +3,7 @@
 //! ```text
 //! own files ──────────────┐
 //! feeds ─► fetch ─► files ┴► parse ─► build ─► index (a mapped file) ─► modules::threats
+//!                     └──► known ─► makers, ports, popular domains ─► profile, evidence::whitelist
 //! ```
 //!
 //! Enters: files in the formats that lists have ([`parse`]). Leaves: [`Lists`], immutable, exchanged whole. Nothing here knows flows or
@@ -14,6 +15,7 @@ pub mod geo;
 pub mod index;
 pub mod indicator;
 pub mod json;
+pub mod known;
 mod lines;
 pub mod lists;
 pub mod state;

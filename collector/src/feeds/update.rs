@@ -1,7 +1,7 @@
 //! Keeps feeds, databases and their index fresh: what is due is fetched, checked, put in place, compiled.
 //!
 //! Enters: the list of feeds, the data folder, the time. Leaves: `feeds/<id>.list` and its place in `feeds/state.json` for each feed,
-//! `geo/*.mmdb`, and the compiled indexes in `indicators/`, each replaced by renaming a finished file. A feed that turned empty, or holds less than half of what it
+//! `geo/*.mmdb`, and what is compiled of the feeds in `indicators/` and `known/`, each replaced by renaming a finished file. A feed that turned empty, or holds less than half of what it
 //! held, is refused and said so: the old one stays. One update at a time (a lock); a running `slips` notices the new files by itself.
 
 use std::fs::{DirBuilder, File, TryLockError};
@@ -14,7 +14,7 @@ use super::fetch::{Fetched, Request, Trouble, fetch};
 use super::geo::{self, Database};
 use super::lists::compiled;
 use super::state::{Record, State};
-use super::{Builder, Hint, Index, Indicator, Listed, Outcome, parse, taxii};
+use super::{Builder, Hint, Index, Indicator, Listed, Outcome, known, parse, taxii};
 use crate::http::Client;
 use crate::profile::addr;
 
@@ -61,7 +61,9 @@ impl<'a> Updater<'a> {
     /// One sentence: the folder cannot be used, or another update runs.
     pub fn open(data_folder: &Path, client: &'a Client, now_s: u64) -> Result<Self, String> {
         let folder = data_folder.join("feeds");
-        for dir in [&folder, &data_folder.join("indicators"), &data_folder.join("geo")] {
+        for dir in
+            [&folder, &data_folder.join("indicators"), &known::folder(data_folder), &data_folder.join("geo")]
+        {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o755)
@@ -109,7 +111,7 @@ impl<'a> Updater<'a> {
             worked += usize::from(matches!(news, News::Fresh(_) | News::Unchanged));
             tell(database.name, &news);
         }
-        for (purpose, name) in Use::ALL {
+        for (purpose, _, name) in Use::ALL {
             self.compile(wish.feeds, purpose, name)?;
         }
         Ok(worked == tried)
@@ -214,9 +216,13 @@ impl<'a> Updater<'a> {
         Ok(News::Fresh(outcome.entries))
     }
 
-    /// Makes the index of one use from the lists at hand, unless it is of these already.
+    /// Makes the index or the text of one use from the lists at hand, unless it is of these already.
     fn compile(&self, feeds: &[Feed], purpose: Use, name: &str) -> Result<(), String> {
-        let path = compiled(&self.folder, name);
+        let path = if purpose.is_index() {
+            compiled(&self.folder, name)
+        } else {
+            known::folder(&self.folder).join(name)
+        };
         let lists: Vec<(&Feed, PathBuf)> = feeds
             .iter()
             .filter(|feed| feed.purpose == purpose)
@@ -228,9 +234,13 @@ impl<'a> Updater<'a> {
             crc.update(format!("{feed:?} {:?}\n", crate::mapped::Stamp::of(list)).as_bytes());
         }
         let digest = u64::from(crc.sum());
-        if Index::open(&path).is_ok_and(|index| index.digest() == digest)
-            || (lists.is_empty() && !path.exists())
-        {
+        if lists.is_empty() && !path.exists() {
+            return Ok(());
+        }
+        if !purpose.is_index() {
+            return self.text(&lists, purpose, digest, &path);
+        }
+        if Index::open(&path).is_ok_and(|index| index.digest() == digest) {
             return Ok(());
         }
         let mut builder = Builder::default();
@@ -240,10 +250,32 @@ impl<'a> Updater<'a> {
         }
         replace(&path, &builder.finish(digest))
     }
+
+    /// The same for lists of what is ordinary; without any, those that come with the program count again.
+    fn text(&self, lists: &[(&Feed, PathBuf)], purpose: Use, digest: u64, path: &Path) -> Result<(), String> {
+        let head = format!("# made by slips update {digest:08x}\n");
+        if lists.is_empty() {
+            return std::fs::remove_file(path)
+                .map_err(|e| format!("{} cannot be removed: {}", path.display(), crate::output::reason(&e)));
+        }
+        if known::text(path).is_some_and(|text| text.starts_with(&head)) {
+            return Ok(());
+        }
+        let mut compiled = known::Compiled::default();
+        for (_, list) in lists {
+            compiled
+                .add(purpose, list)
+                .map_err(|e| format!("{}: {}", list.display(), crate::output::reason(&e)))?;
+        }
+        replace(path, (head + &compiled.text()).as_bytes())
+    }
 }
 
 /// Reads a list of a feed: what every home has, and addresses that are nobody's, are left out.
 fn read(list: &Path, feed: &Feed, take: super::Take<'_>) -> std::io::Result<Outcome> {
+    if !feed.purpose.is_index() {
+        return known::Compiled::default().add(feed.purpose, list);
+    }
     let source = feed.source();
     let hint = Hint { name: &feed.id(), ..Hint::default() };
     let mut left_out = 0;

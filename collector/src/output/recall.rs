@@ -157,6 +157,7 @@ impl Known {
             mac: self.macs.get(&addr).copied(),
             known: self.names.get(&addr).map_or(&[], Vec::as_slice),
             names: &[],
+            answers: None,
             asn: systems.asn(addr),
         }
     }

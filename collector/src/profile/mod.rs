@@ -6,6 +6,7 @@
 
 pub mod addr;
 pub mod letters;
+pub mod newer;
 pub mod services;
 pub mod tuples;
 pub mod vendor;

@@ -1,4 +1,4 @@
-//! Files that are read again while the program runs: the whitelist; with live traffic also databases of addresses and what modules read.
+//! Files that are read again while the program runs: the whitelist and the list of popular domains; with live traffic also databases of addresses and what modules read.
 //!
 //! Read at the start, then again on SIGHUP and when the file changes. A file that has gone, or cannot be read, changes nothing: the list
 //! before stays in force, and that is said once. Bad lines are told, at most [`TOLD`] of them. Under a file
@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use super::Failure;
 use crate::config::Config;
 use crate::evidence::whitelist::{BadLine, Shared, Whitelist};
+use crate::feeds::known;
 use crate::modules::Modules;
 
 /// Bad lines told of one reading.
@@ -39,10 +40,17 @@ impl Reload {
         say: Arc<Say>,
     ) -> Result<Self, Failure> {
         let mut file = None;
-        if let Some(path) = config.whitelist_path.clone() {
-            let watched =
-                Watched { stamp: stamp(&path), path, list: config.whitelist.clone(), failed: false };
-            let (list, bad) = Whitelist::load(&watched.path).map_err(Failure::usage)?;
+        let popular = config.data_folder().filter(|_| config.popular_domains);
+        let popular = popular.map(|folder| known::folder(&folder).join(known::POPULAR));
+        if config.whitelist_path.is_some() || popular.is_some() {
+            let path = config.whitelist_path.clone();
+            let mut watched =
+                Watched { path, popular, stamps: [None; 2], list: config.whitelist.clone(), failed: false };
+            watched.stamps = watched.stamps();
+            if watched.popular.as_ref().is_some_and(|path| !path.exists()) {
+                say("popular_domains is on, but there is no list of them yet: slips update fetches it");
+            }
+            let (list, bad) = watched.load().map_err(Failure::usage)?;
             tell(&bad, &*say);
             watched.list.replace(list);
             file = Some(watched);
@@ -108,21 +116,33 @@ fn stamp(path: &Path) -> Stamp {
 }
 
 struct Watched {
-    path: PathBuf,
-    stamp: Stamp,
+    path: Option<PathBuf>,
+    popular: Option<PathBuf>,
+    /// Of the two, as they were when they were last read.
+    stamps: [Stamp; 2],
     list: Shared,
     /// It could not be read, and that was said.
     failed: bool,
 }
 
 impl Watched {
+    fn stamps(&self) -> [Stamp; 2] {
+        [&self.path, &self.popular].map(|path| path.as_deref().and_then(stamp))
+    }
+
+    fn load(&self) -> Result<(Whitelist, Vec<BadLine>), String> {
+        let (list, bad) = self.path.as_deref().map(Whitelist::load).transpose()?.unwrap_or_default();
+        let popular = self.popular.as_deref().and_then(known::text).unwrap_or_default();
+        Ok((list.with_popular(&popular), bad))
+    }
+
     fn look(&mut self, asked: bool, say: &Say) {
-        let now = stamp(&self.path);
-        if now == self.stamp && !asked {
+        let now = self.stamps();
+        if now == self.stamps && !asked {
             return;
         }
-        self.stamp = now;
-        match Whitelist::load(&self.path) {
+        self.stamps = now;
+        match self.load() {
             Ok((list, bad)) => {
                 self.failed = false;
                 tell(&bad, say);

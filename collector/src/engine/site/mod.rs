@@ -366,6 +366,7 @@ impl Site {
             mac: self.host(addr).and_then(|host| host.mac),
             known: self.names(addr),
             names: said,
+            answers: None,
             asn: self.asn(addr),
         }
     }

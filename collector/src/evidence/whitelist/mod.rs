@@ -11,7 +11,7 @@ mod shared;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use slips_agent::record::Mac;
 
 pub use organisation::Organisation;
@@ -55,6 +55,8 @@ pub struct End<'a> {
     /// Names said in the record at hand: DNS question, TLS server name, HTTP host, certificate subject. Any case, with or without a
     /// dot at the end.
     pub names: &'a [&'a str],
+    /// The DNS question that it is an answer to in the record at hand.
+    pub answers: Option<&'a str>,
     /// Number of its autonomous system, where a database knows it.
     pub asn: Option<u32>,
 }
@@ -62,7 +64,8 @@ pub struct End<'a> {
 impl End<'_> {
     /// All names, lower case.
     fn names(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        self.known.iter().map(|known| Cow::Borrowed(&*known.name)).chain(self.names.iter().map(|n| lower(n)))
+        let said = self.names.iter().copied().chain(self.answers);
+        self.known.iter().map(|known| Cow::Borrowed(&*known.name)).chain(said.map(lower))
     }
 }
 
@@ -99,7 +102,12 @@ pub struct Whitelist {
     domains: HashMap<Box<str>, Vec<Entry>>,
     macs: HashMap<Mac, Vec<Entry>>,
     organisations: Vec<(Organisation, Entry)>,
+    /// Domains that very many people use: evidence about what is done to them is hidden.
+    popular: HashSet<Box<str>>,
 }
+
+/// Stands for the line of a popular domain, which has none in the file.
+const POPULAR_LINE: u32 = 0;
 
 impl Whitelist {
     /// Reads the text of a file named `place`. Bad lines are left out and returned; at most 1,000,000 are kept.
@@ -133,6 +141,33 @@ impl Whitelist {
             + self.domains.values().map(Vec::len).sum::<usize>()
             + self.macs.values().map(Vec::len).sum::<usize>()
             + self.organisations.len()
+            + self.popular.len()
+    }
+
+    /// Hides evidence whose victim is one of these registered domains or below one, one a line: as entries with direction dst, what alerts.
+    /// Unlike with entries of the owner the name must be the victim itself or an answer of DNS: what a program writes into its
+    /// request proves nothing. A suffix that anybody can have a name below (github.io) stands for itself only.
+    #[must_use]
+    pub fn with_popular(mut self, domains: &str) -> Self {
+        let lines = domains.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        self.popular = lines.map(Box::from).collect();
+        self
+    }
+
+    fn is_popular(&self, end: &End<'_>) -> bool {
+        let popular = |name: &str| {
+            let name = lower(name);
+            psl::domain(name.as_bytes())
+                .and_then(|domain| std::str::from_utf8(domain.as_bytes()).ok())
+                .is_some_and(|domain| self.popular.contains(domain))
+        };
+        // An address may have many names: all that DNS gave it must be popular, so that one of them cannot speak for a shared host.
+        let resolved = end.known.iter().filter(|known| known.resolved).map(|known| &*known.name);
+        let mut resolved = resolved.chain(end.answers).peekable();
+        match end.addr {
+            Some(_) => resolved.peek().is_some() && resolved.all(popular),
+            None => end.names.iter().any(|name| popular(name)),
+        }
     }
 
     /// The line that hides a flow between the two ends, if one does.
@@ -164,6 +199,10 @@ impl Whitelist {
                 found.map(|(_, e)| e.line)
             })
         });
+        let popular = || {
+            let asked = direction == Direction::Dst && what == What::Alerts && !self.popular.is_empty();
+            (asked && self.is_popular(end)).then_some(POPULAR_LINE)
+        };
         by_address
             .or_else(|| end.mac.and_then(|mac| first(self.macs.get(&mac))))
             .or_else(|| {
@@ -177,6 +216,7 @@ impl Whitelist {
                 let found = self.organisations.iter().find(|(o, e)| e.hides(direction, what) && o.owns(end));
                 found.map(|(_, e)| e.line)
             })
+            .or_else(popular)
     }
 }
 

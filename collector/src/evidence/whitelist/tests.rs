@@ -87,3 +87,34 @@ fn a_bad_line_costs_that_line() {
         ]
     );
 }
+
+/// Popular domains speak for victims only, by DNS or as the victim's own name; a name that a program claims proves nothing, and a host with
+/// another name beside is not vouched for.
+#[test]
+fn popular_domains_vouch_for_what_dns_says() {
+    use crate::engine::site::How;
+    let list = Whitelist::default().with_popular("# made\nexample.com\ngithub.io\n");
+    assert_eq!(list.len(), 2);
+    let known = |name: &str, resolved| Name {
+        name: name.into(),
+        how: if resolved { How::Dns } else { How::Sni },
+        resolved,
+        askers: Vec::new(),
+        last_us: 0,
+    };
+    let me = addr("192.168.1.9");
+    let hidden = |names: &[Name]| list.evidence(&me, &End { known: names, ..addr("203.0.113.9") }).is_some();
+    assert!(hidden(&[known("www.example.com", true)]));
+    assert!(hidden(&[known("www.example.com", true), known("evil.net", false)]));
+    assert!(!hidden(&[known("www.example.com", false)]), "a program says so");
+    assert!(!hidden(&[known("www.example.com", true), known("evil.net", true)]), "shared with another");
+    assert!(!hidden(&[known("evil.github.io", true)]), "anybody can have such a name");
+    assert!(!hidden(&[]));
+    let named = |names| End { names, ..End::default() };
+    assert!(list.evidence(&me, &named(&["A.Example.com."])).is_some());
+    assert!(list.evidence(&me, &named(&["badexample.com"])).is_none());
+    let claims = End { names: &["www.example.com"], ..addr("203.0.113.9") };
+    assert!(list.evidence(&me, &claims).is_none(), "a name in a request");
+    assert!(list.evidence(&named(&["example.com"]), &me).is_none(), "as victim only");
+    assert!(list.flow(&me, &named(&["example.com"])).is_none(), "what it does is looked at");
+}

@@ -66,7 +66,7 @@ struct UnknownPort {
 }
 
 fn make(_: &Config) -> Result<Box<dyn Module>, String> {
-    Ok(Box::new(UnknownPort { known: Known::embedded()? }))
+    Ok(Box::new(UnknownPort { known: Known::current()? }))
 }
 
 /// What is kept of a window.

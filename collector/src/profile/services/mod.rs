@@ -1,4 +1,4 @@
-//! The list of known ports, embedded in the program: `ports.txt`.
+//! The list of known ports, embedded in the program: `ports.txt`; and the ports that a newer list of `slips update` adds to it.
 //!
 //! Enters: the text. Leaves: a bit for each port and protocol. A line that is not understood is an error with its number, so that a
 //! slip in the list cannot pass unseen.
@@ -7,8 +7,28 @@ use std::sync::LazyLock;
 
 use slips_agent::record::proto;
 
+use super::newer::newer;
+use crate::feeds::known::PORTS;
+
+const EMBEDDED: &str = include_str!("ports.txt");
+
+/// Ports that have names, but are used mostly for remote control: left out on purpose, whatever a newer list says.
+const LEFT_OUT: [&str; 5] = ["1524/", "4444/", "5555/", "9001/", "27374/"];
+
+static ADDED: LazyLock<String> = LazyLock::new(|| newer(PORTS).map_or_else(String::new, |text| added(&text)));
+
+/// The lines of a newer list that say something new.
+fn added(newer: &str) -> String {
+    let Ok(known) = Known::parse(EMBEDDED) else { return String::new() };
+    let lines = newer.lines().filter(|line| {
+        let new = |(number, first, ..): (u8, u16, u16, &str)| !known.contains(first, number);
+        entry(line).is_some_and(new) && !LEFT_OUT.iter().any(|port| line.starts_with(port))
+    });
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
 static NAMES: LazyLock<Vec<(u8, u16, u16, &'static str)>> = LazyLock::new(|| {
-    let mut names: Vec<_> = include_str!("ports.txt").lines().filter_map(entry).collect();
+    let mut names: Vec<_> = EMBEDDED.lines().chain(ADDED.lines()).filter_map(entry).collect();
     // Of two entries for a port the narrower one is named, which begins later.
     names.sort_unstable();
     names
@@ -45,12 +65,12 @@ fn entry(line: &str) -> Option<(u8, u16, u16, &str)> {
 pub struct Known([Box<[u64; 1024]>; 3]);
 
 impl Known {
-    /// The list that comes with the program.
+    /// The list in force.
     ///
     /// # Errors
     /// The line that is not understood.
-    pub fn embedded() -> Result<Self, String> {
-        Self::parse(include_str!("ports.txt"))
+    pub fn current() -> Result<Self, String> {
+        Self::parse(&format!("{EMBEDDED}\n{}", *ADDED))
     }
 
     /// Of a text with lines like `22/tcp ssh` and `6881-6889/udp name`; `#` begins a comment.
@@ -103,12 +123,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_newer_list_adds_and_takes_nothing_away() {
+        let text = "# made\n22/tcp other\n22/udp new\n4444/tcp krb524\n65000/tcp far\nnonsense\n";
+        assert_eq!(added(text), "22/udp new\n65000/tcp far\n");
+    }
+
+    #[test]
     fn names_of_ports_and_of_ranges() {
         let of = |port| (name(port, proto::TCP), name(port, proto::UDP));
         assert_eq!(of(22), (Some("ssh"), None));
         assert_eq!(of(53), (Some("domain"), Some("domain")));
         assert_eq!((of(4444), of(0)), ((None, None), (None, None)));
-        let known = Known::embedded().unwrap();
+        let known = Known::current().unwrap();
         for number in [proto::TCP, proto::UDP, proto::SCTP] {
             for port in 0..=u16::MAX {
                 assert_eq!(known.contains(port, number), name(port, number).is_some(), "{port} {number}");

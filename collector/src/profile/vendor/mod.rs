@@ -1,13 +1,17 @@
 //! Who made a device, by its hardware address.
 //!
 //! The registry is that of the IEEE: blocks of 24, 28 and 36 bits (MA-L, MA-M, MA-S). It is compiled in, packed (`vendors.txt.gz`, made by
-//! `make` beside it from the npm package oui-data, which is BSD-2-Clause), and unpacked at the first question: about 2 MB. Addresses that a
+//! `make` beside it from the npm package oui-data, which is BSD-2-Clause), and unpacked at the first question: about 2 MB. Blocks of a newer
+//! list that `slips update` fetched count before it. Addresses that a
 //! device has made up itself (locally administered: phones do that for privacy) say nothing about a maker.
 
 use std::io::Read as _;
 use std::sync::LazyLock;
 
 use slips_agent::record::Mac;
+
+use super::newer::newer;
+use crate::feeds::known::MAKERS;
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let mut text = String::new();
@@ -17,10 +21,13 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     Registry::parse(text)
 });
 
+static NEWER: LazyLock<Registry> =
+    LazyLock::new(|| newer(MAKERS).map_or_else(Registry::default, Registry::parse));
+
 /// The maker of the device with this address, as the registry writes it.
 #[must_use]
 pub fn vendor(mac: Mac) -> Option<&'static str> {
-    if is_made_up(mac) { None } else { REGISTRY.find(mac) }
+    if is_made_up(mac) { None } else { NEWER.find(mac).or_else(|| REGISTRY.find(mac)) }
 }
 
 /// Whether a device has made its address up, rather than got it from its maker.
