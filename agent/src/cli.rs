@@ -1,5 +1,6 @@
 //! Helpers of both command lines.
 
+pub mod ini;
 mod shell;
 
 use argh::FromArgs;

@@ -6,6 +6,8 @@
 mod support;
 
 #[cfg(target_os = "linux")]
+mod agent;
+#[cfg(target_os = "linux")]
 mod blocking;
 mod features;
 mod fleet;

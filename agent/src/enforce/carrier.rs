@@ -48,6 +48,7 @@ enum Order {
     Block { addr: IpAddr, seconds: u32, why: String, reply: Reply },
     Unblock { addr: IpAddr, reply: Reply },
     Heard,
+    Never(Never),
     End,
 }
 
@@ -121,6 +122,11 @@ impl Carrier {
         let _ = self.orders.try_send(Order::Heard);
     }
 
+    /// Others are never blocked from now on. Who is blocked and must not be any longer is released.
+    pub fn set_never(&self, never: Never) {
+        let _ = self.orders.send(Order::Never(never));
+    }
+
     /// What is in force.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -188,6 +194,7 @@ impl Worker {
                     reply(answer);
                 }
                 Ok(Order::Heard) => self.blocks.heard(self.now_us()),
+                Ok(Order::Never(never)) => self.spare(never),
                 Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -239,6 +246,36 @@ impl Worker {
         };
         self.changed();
         self.note(answer)
+    }
+
+    /// Who must not be blocked any longer is released.
+    fn spare(&mut self, never: Never) {
+        if self.options.never == never {
+            return;
+        }
+        self.options.never = never;
+        let now = self.now_us();
+        let freed: Vec<(IpAddr, &str)> = self
+            .blocks
+            .held(now)
+            .filter_map(|held| Some((held.addr, self.options.never.why(held.addr)?)))
+            .collect();
+        for (addr, _) in &freed {
+            self.blocks.unblock(*addr);
+        }
+        if freed.is_empty() {
+            return;
+        }
+        let result = self.apply();
+        for (addr, why) in freed {
+            let text = match &result {
+                Ok(()) => format!("{addr} is released: it {why}"),
+                Err(text) => format!("{addr} should be released, since it {why}: {text}"),
+            };
+            (self.say)(&text);
+            let _ = self.note(Ok(text));
+        }
+        self.changed();
     }
 
     /// Remembers what happened for the status.

@@ -1,10 +1,11 @@
-//! The flags of `slips-agent`, and the job they ask for.
+//! The flags of `slips-agent` and its configuration file, and the job they ask for.
 
 use std::path::PathBuf;
 
 use argh::FromArgs;
 
 use super::Failure;
+use super::keys::{USUAL, Written};
 use crate::capture::filter::Filter;
 use crate::enforce::never::Never;
 use crate::network::Network;
@@ -12,10 +13,12 @@ use crate::spool::disk;
 use crate::uplink::broker::Broker;
 use crate::uplink::tls::Files;
 use crate::wire::topic::is_name;
-use crate::wire::{DEFAULT_REPORT, Detail, MAX_REPORT, MIN_REPORT};
+use crate::wire::{Detail, MAX_REPORT, MIN_REPORT};
 
 /// Flags that a wrong one is compared with.
 pub(super) const FLAGS: &[&str] = &[
+    "-c",
+    "--config",
     "-i",
     "--interface",
     "-r",
@@ -36,6 +39,7 @@ pub(super) const FLAGS: &[&str] = &[
     "--spare-own-networks",
     "--release-after",
     "--state",
+    "--socket",
     "--timeout",
     "--insecure",
     "--ca",
@@ -45,16 +49,31 @@ pub(super) const FLAGS: &[&str] = &[
     "--dump",
     "--pcapfilter",
     "--check",
+    "--effective",
+    "--log-level",
+    "--json",
     "--version",
     "-v",
     "--verbose",
     "--help",
+    "status",
 ];
 
 /// Watches a network and reports its flows to a Slips collector.
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, Clone, Debug)]
+#[argh(
+    note = "Every flag but -r, --timeout, --dump and those that only print can also stand in the configuration file, with underscores: report_bytes = 32768.",
+    error_code(0, "done"),
+    error_code(1, "failed on the way"),
+    error_code(2, "wrong usage, configuration or input file")
+)]
 pub(super) struct Args {
-    /// network interface to watch
+    #[argh(subcommand)]
+    pub(super) command: Option<Command>,
+    /// configuration file; default /etc/slips-agent.conf if there is one
+    #[argh(option, short = 'c')]
+    config: Option<PathBuf>,
+    /// network interface to watch; any for all
     #[argh(option, short = 'i')]
     interface: Option<String>,
     /// capture file (pcap or pcapng, also packed; - for standard input) to read instead; ends when the collector has stored all of it
@@ -65,16 +84,16 @@ pub(super) struct Args {
     broker: Option<String>,
     /// with mqtts: file with the certificate of the authority by which the broker is verified
     #[argh(option)]
-    ca: Option<PathBuf>,
+    ca: Option<String>,
     /// with mqtts: file with our certificate
     #[argh(option)]
-    cert: Option<PathBuf>,
+    cert: Option<String>,
     /// with mqtts: file with its key; only its owner may read it
     #[argh(option)]
-    key: Option<PathBuf>,
+    key: Option<String>,
     /// file with one line user:password for the broker; only its owner may read it
     #[argh(option)]
-    login: Option<PathBuf>,
+    login: Option<String>,
     /// name of the site; default home
     #[argh(option)]
     site: Option<String>,
@@ -83,13 +102,13 @@ pub(super) struct Args {
     sensor: Option<String>,
     /// flows followed at the same time; default 8192 on an interface, 65536 for a file, as slips does it
     #[argh(option)]
-    flows: Option<usize>,
+    flows: Option<String>,
     /// largest report, bytes; default 32768
     #[argh(option)]
-    report_bytes: Option<usize>,
+    report_bytes: Option<String>,
     /// memory for reports that the collector has not stored yet, bytes; default 1048576
     #[argh(option)]
-    spool_bytes: Option<usize>,
+    spool_bytes: Option<String>,
     /// what to report: flows (default), or features: only sums per device and time window, for links where a byte costs
     #[argh(option)]
     detail: Option<String>,
@@ -110,16 +129,19 @@ pub(super) struct Args {
     spare_own_networks: bool,
     /// seconds of silence of the collector after which all blocks end; default 3600
     #[argh(option)]
-    release_after: Option<usize>,
+    release_after: Option<String>,
     /// with --state: bytes of reports on the disk while the collector is away; default 4194304, 0 for none
     #[argh(option)]
-    spool_disk_bytes: Option<usize>,
+    spool_disk_bytes: Option<String>,
     /// with --state: bytes written to the disk in a day at most; default 67108864
     #[argh(option)]
-    spool_daily_bytes: Option<usize>,
+    spool_daily_bytes: Option<String>,
     /// folder where this agent keeps what must survive a restart (blocks, reports); without it nothing does
     #[argh(option)]
-    state: Option<PathBuf>,
+    state: Option<String>,
+    /// where slips-agent status asks the running agent; default /run/slips-agent/agent.sock
+    #[argh(option)]
+    socket: Option<String>,
     /// with -r: give up when the collector has stored nothing for so many seconds; default 60
     #[argh(option)]
     timeout: Option<u64>,
@@ -132,15 +154,48 @@ pub(super) struct Args {
     /// packets to look at, in the words of tcpdump; all others are counted and left out
     #[argh(option)]
     pcapfilter: Option<String>,
-    /// say whether it could run, touch nothing
+    /// say whether configuration, files and interface can be used, and touch nothing
     #[argh(switch)]
     check: bool,
+    /// print the configuration that would run, as a file, and end
+    #[argh(switch)]
+    effective: bool,
+    /// what is told: warn (default), info, debug
+    #[argh(option)]
+    log_level: Option<String>,
     /// print the version
     #[argh(switch)]
     pub(super) version: bool,
-    /// say what happens; twice: also what was counted
+    /// tell more: as --log-level info; twice: as debug
     #[argh(switch, short = 'v')]
     verbose: u8,
+}
+
+/// What else the program can do.
+#[derive(FromArgs, Clone, Debug)]
+#[argh(subcommand)]
+pub(super) enum Command {
+    Status(Status),
+}
+
+/// Tells how the agent that runs on this machine is.
+#[derive(FromArgs, Clone, Debug)]
+#[argh(subcommand, name = "status")]
+pub(super) struct Status {
+    /// as one JSON object
+    #[argh(switch)]
+    pub(super) json: bool,
+}
+
+/// What is told.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Level {
+    /// Losses, and what needs a person.
+    Warn,
+    /// Also what happens.
+    Info,
+    /// Also what was counted.
+    Debug,
 }
 
 /// Whether addresses are dropped on this machine.
@@ -152,6 +207,17 @@ pub(super) enum Blocking {
     DryRun,
     /// They are.
     On,
+}
+
+impl Blocking {
+    /// As it is written.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::DryRun => "dry-run",
+            Self::On => "on",
+        }
+    }
 }
 
 /// What is to be done, checked.
@@ -173,11 +239,16 @@ pub(super) struct Job {
     pub(super) never: Never,
     pub(super) release_after_s: u64,
     pub(super) state: Option<PathBuf>,
+    pub(super) socket: Option<PathBuf>,
     pub(super) disk: disk::Limits,
     pub(super) timeout_s: u64,
     pub(super) dump: bool,
     pub(super) check: bool,
-    pub(super) verbose: u8,
+    pub(super) level: Level,
+    /// What all of it was made of.
+    pub(super) written: Written,
+    /// The configuration file, if one was read.
+    pub(super) config: Option<PathBuf>,
 }
 
 impl Job {
@@ -191,135 +262,211 @@ impl Job {
     }
 }
 
-/// A number within bounds.
-fn within(
-    flag: &str,
-    value: Option<usize>,
-    default: usize,
-    least: usize,
-    most: usize,
-) -> Result<usize, Failure> {
-    let value = value.unwrap_or(default);
-    if (least..=most).contains(&value) {
-        Ok(value)
-    } else {
-        Err(Failure::usage(format!("{flag} {value}: expected a number from {least} to {most}")))
-    }
-}
-
 /// Width of a window in µs.
-fn width(text: Option<&str>) -> Result<u64, Failure> {
-    match text {
-        None => Ok(3_600_000_000),
-        Some("only_one_tw") => Ok(u64::MAX),
-        Some(text) => text
-            .parse::<u64>()
-            .ok()
-            .filter(|seconds| (1..=31_536_000).contains(seconds))
-            .map(|seconds| seconds * 1_000_000)
-            .ok_or_else(|| {
-                Failure::usage(format!("--window {text}: expected seconds (1 to 31536000) or only_one_tw"))
-            }),
+fn width(written: &Written) -> Result<u64, Failure> {
+    let Some(value) = written.get("window") else { return Ok(3_600_000_000) };
+    if value.text == "only_one_tw" {
+        return Ok(u64::MAX);
     }
+    let seconds = value.text.parse::<u64>().ok().filter(|seconds| (1..=31_536_000).contains(seconds));
+    let seconds = seconds.ok_or_else(|| value.expected("seconds (1 to 31536000) or only_one_tw"))?;
+    Ok(seconds * 1_000_000)
 }
 
-fn name(flag: &str, value: Option<String>, default: &str) -> Result<String, Failure> {
-    let value = value.unwrap_or_else(|| default.to_owned());
-    if is_name(&value) {
-        return Ok(value);
+fn name(written: &Written, key: &'static str) -> Result<String, Failure> {
+    let value = written.get(key);
+    let value = value.ok_or_else(|| Failure::usage(format!("{key}: a name is needed")))?;
+    if is_name(&value.text) {
+        return Ok(value.text);
     }
-    Err(Failure::usage(format!(
-        "{flag} {value:?}: a name has 1 to 64 letters, digits, dots, hyphens or underscores and begins with a letter or digit"
-    )))
+    Err(value.expected(
+        "a name of 1 to 64 letters, digits, dots, hyphens or underscores that begins with a letter or digit",
+    ))
+}
+
+/// Where a running agent can be asked, if anywhere.
+fn socket(written: &Written) -> Option<PathBuf> {
+    written.text("socket").filter(|path| path != "no").map(PathBuf::from)
+}
+
+/// Networks separated by commas.
+fn networks(written: &Written, key: &str) -> Result<Vec<Network>, Failure> {
+    let Some(value) = written.get(key) else { return Ok(Vec::new()) };
+    let parts = value.text.split(',').map(str::trim).filter(|text| !text.is_empty());
+    parts
+        .map(|text| {
+            let expected = || value.expected(&format!("addresses and networks like 10.0.0.0/8, not {text}"));
+            text.parse().map_err(|()| expected())
+        })
+        .collect()
 }
 
 impl Args {
-    /// The job, or what is wrong with it.
-    pub(super) fn job(self) -> Result<Job, Failure> {
-        if self.read.is_some() == self.interface.is_some() {
-            let text = if self.read.is_some() {
-                "-i and -r exclude each other: give one of them"
-            } else {
-                "nothing to watch: give an interface with -i or a capture file with -r"
-            };
-            return Err(Failure::usage(text));
+    /// The configuration file that is to be read, if there is one.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        self.config.clone().or_else(|| Some(PathBuf::from(USUAL)).filter(|usual| usual.exists()))
+    }
+
+    /// What stands on the command line.
+    fn flags(&self) -> Written {
+        let yes = |switch: bool| switch.then(|| "yes".to_owned());
+        let level = match self.verbose {
+            0 => None,
+            1 => Some("info".to_owned()),
+            _ => Some("debug".to_owned()),
+        };
+        let mut flags = Written::default();
+        for (name, text) in [
+            ("interface", &self.interface),
+            ("broker", &self.broker),
+            ("ca", &self.ca),
+            ("cert", &self.cert),
+            ("key", &self.key),
+            ("login", &self.login),
+            ("site", &self.site),
+            ("sensor", &self.sensor),
+            ("flows", &self.flows),
+            ("report_bytes", &self.report_bytes),
+            ("spool_bytes", &self.spool_bytes),
+            ("detail", &self.detail),
+            ("window", &self.window),
+            ("both_ends", &yes(self.both_ends)),
+            ("blocking", &self.blocking),
+            ("never_block", &self.never_block),
+            ("spare_own_networks", &yes(self.spare_own_networks)),
+            ("release_after", &self.release_after),
+            ("spool_disk_bytes", &self.spool_disk_bytes),
+            ("spool_daily_bytes", &self.spool_daily_bytes),
+            ("state", &self.state),
+            ("socket", &self.socket),
+            ("insecure", &yes(self.insecure)),
+            ("pcapfilter", &self.pcapfilter),
+            ("log_level", &self.log_level),
+            ("log_level", &level),
+        ] {
+            flags.flag(name, text.clone());
         }
-        let url = self.broker.as_deref().unwrap_or("mqtt://localhost:1883");
-        let files = Files { ca: self.ca, cert: self.cert, key: self.key, login: self.login };
-        let broker = Broker::parse(url)
+        flags
+    }
+
+    /// File and command line together; the file's own name.
+    pub(super) fn written(&self) -> Result<(Written, Option<PathBuf>), Failure> {
+        let file = self.file();
+        let below = match &file {
+            Some(path) => Written::load(path).map_err(|e| Failure::usage(e.to_string()))?,
+            None => Written::default(),
+        };
+        Ok((self.flags().over(&below), file))
+    }
+
+    /// The job, or what is wrong with it.
+    pub(super) fn job(&self) -> Result<Job, Failure> {
+        let (written, config) = self.written()?;
+        self.job_of(written, config)
+    }
+
+    /// The job that a configuration asks for.
+    fn job_of(&self, mut written: Written, config: Option<PathBuf>) -> Result<Job, Failure> {
+        if self.read.is_some() && self.interface.is_some() {
+            return Err(Failure::usage("-i and -r exclude each other: give one of them"));
+        }
+        if self.read.is_some() {
+            // A file that is read has no interface, whatever the configuration of this machine says.
+            written.forget("interface");
+            if self.blocking.is_none() {
+                written.forget("blocking");
+            }
+        } else if written.get("interface").is_none() && !self.effective {
+            return Err(Failure::usage(
+                "nothing to watch: give an interface with -i or a capture file with -r",
+            ));
+        }
+        let interface = written.text("interface");
+        let path = |key: &str| written.text(key).map(PathBuf::from);
+        let files = Files { ca: path("ca"), cert: path("cert"), key: path("key"), login: path("login") };
+        let url = written.text("broker").unwrap_or_default();
+        let broker = Broker::parse(&url)
             .and_then(|broker| broker.protect(&files))
             .map_err(|what| Failure::usage(format!("--broker: {what}")))?;
-        broker.allow(self.insecure).map_err(Failure::usage)?;
-        let filter = self.pcapfilter.as_deref().unwrap_or_default();
-        let filter = Filter::parse(filter).map_err(|e| Failure::usage(format!("--pcapfilter: {e}")))?;
-        let blocking = match self.blocking.as_deref() {
-            None | Some("off") => Blocking::Off,
-            Some("dry-run") => Blocking::DryRun,
-            Some("on") => Blocking::On,
-            Some(other) => {
-                return Err(Failure::usage(format!("--blocking {other}: expected off, dry-run or on")));
-            }
+        broker.allow(written.truth("insecure")?).map_err(Failure::usage)?;
+        let filter = written.text("pcapfilter").unwrap_or_default();
+        let filter = Filter::parse(&filter).map_err(|e| Failure::usage(format!("--pcapfilter: {e}")))?;
+        let blocking = match written.word("blocking", &["off", "dry-run", "on"])? {
+            0 => Blocking::Off,
+            1 => Blocking::DryRun,
+            _ => Blocking::On,
         };
-        if blocking != Blocking::Off && self.interface.is_none() {
+        if blocking != Blocking::Off && interface.is_none() {
             return Err(Failure::usage("--blocking is for a network that is watched: it needs -i"));
         }
-        let listed = self.never_block.as_deref().unwrap_or_default();
-        let listed: Vec<Network> = listed
-            .split(',')
-            .map(str::trim)
-            .filter(|text| !text.is_empty())
-            .map(|text| {
-                text.parse().map_err(|()| {
-                    Failure::usage(format!(
-                        "--never-block {text}: expected an address or a network like 10.0.0.0/8"
-                    ))
-                })
-            })
-            .collect::<Result<_, _>>()?;
-        let never = Never { listed, own_networks: self.spare_own_networks, broker: Some(broker.place()) };
+        let never = Never {
+            listed: networks(&written, "never_block")?,
+            own_networks: written.truth("spare_own_networks")?,
+            broker: Some(broker.place()),
+        };
         let flows = if self.read.is_some() { 65_536 } else { 8192 };
+        let report_bytes = written.size("report_bytes", MIN_REPORT, MAX_REPORT)?;
+        let flows = written.number("flows", 16, 16_777_216)?.unwrap_or(flows);
         Ok(Job {
             filter,
-            file: self.read,
-            interface: self.interface,
+            file: self.read.clone(),
+            interface,
             broker,
-            site: name("--site", self.site, "home")?,
-            sensor: name("--sensor", self.sensor, "agent")?,
-            flows: within("--flows", self.flows, flows, 16, 16_777_216)?,
-            report_bytes: within(
-                "--report-bytes",
-                self.report_bytes,
-                DEFAULT_REPORT,
-                MIN_REPORT,
-                MAX_REPORT,
-            )?,
-            spool_bytes: within("--spool-bytes", self.spool_bytes, 1 << 20, 64 << 10, 1 << 30)?,
-            detail: match self.detail.as_deref() {
-                None | Some("flows") => Detail::Flows,
-                Some("features") => Detail::Features,
-                Some(other) => {
-                    return Err(Failure::usage(format!("--detail {other}: expected flows or features")));
-                }
+            site: name(&written, "site")?,
+            sensor: name(&written, "sensor")?,
+            flows: usize::try_from(flows).unwrap_or(usize::MAX),
+            report_bytes,
+            spool_bytes: written.size("spool_bytes", 64 << 10, 1 << 30)?,
+            detail: match written.word("detail", &["flows", "features"])? {
+                0 => Detail::Flows,
+                _ => Detail::Features,
             },
-            window_us: width(self.window.as_deref())?,
-            both_ends: self.both_ends,
+            window_us: width(&written)?,
+            both_ends: written.truth("both_ends")?,
             blocking,
             never,
-            release_after_s: within("--release-after", self.release_after, 3600, 60, 604_800)? as u64,
-            state: self.state,
+            release_after_s: written.size("release_after", 60, 604_800)? as u64,
+            state: written.text("state").map(PathBuf::from),
+            socket: socket(&written),
             disk: disk::Limits {
-                bytes: match self.spool_disk_bytes {
-                    Some(0) => 0,
-                    bytes => within("--spool-disk-bytes", bytes, 4 << 20, 256 << 10, 1 << 40)? as u64,
+                bytes: match written.text("spool_disk_bytes").as_deref() {
+                    Some("0") | None => 0,
+                    Some(_) => written.number("spool_disk_bytes", 256 << 10, 1 << 40)?.unwrap_or(0),
                 },
-                daily: within("--spool-daily-bytes", self.spool_daily_bytes, 64 << 20, 1 << 20, 1 << 50)?
-                    as u64,
-                report: self.report_bytes.unwrap_or(DEFAULT_REPORT),
+                daily: written.number("spool_daily_bytes", 1 << 20, 1 << 50)?.unwrap_or(u64::MAX),
+                report: report_bytes,
             },
             timeout_s: self.timeout.unwrap_or(60),
             dump: self.dump,
             check: self.check,
-            verbose: self.verbose,
+            level: match written.word("log_level", &["warn", "info", "debug"])? {
+                0 => Level::Warn,
+                1 => Level::Info,
+                _ => Level::Debug,
+            },
+            written,
+            config,
         })
+    }
+
+    /// Where a running agent is asked.
+    pub(super) fn place(&self) -> Result<PathBuf, Failure> {
+        let (written, _) = self.written()?;
+        socket(&written).ok_or_else(|| {
+            Failure::usage("the configuration says socket = no: a running agent cannot be asked")
+        })
+    }
+
+    /// The configuration that would run, as a file.
+    pub(super) fn shown(&self) -> Result<Option<String>, Failure> {
+        if !self.effective {
+            return Ok(None);
+        }
+        let job = self.job()?;
+        let from = match &job.config {
+            Some(path) => path.display().to_string(),
+            None => "no file".to_owned(),
+        };
+        Ok(Some(format!("# In force: {from}, command line, defaults.\n{}", job.written.commented())))
     }
 }

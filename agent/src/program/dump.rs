@@ -3,8 +3,8 @@
 use std::io::{BufWriter, ErrorKind, StdoutLock};
 use std::sync::atomic::AtomicBool;
 
-use super::args::Job;
-use super::{Failure, complain, up};
+use super::args::{Job, Level};
+use super::{Failure, complain, log, up};
 use crate::capture::Reader;
 use crate::dump::{self, Ran};
 use crate::sensor::SensorConfig;
@@ -80,7 +80,7 @@ fn told(job: &Job, ran: Ran) -> Result<(), Failure> {
     if ledger.kernel_dropped > 0 {
         complain(&format!("{} packets came faster than they could be read", ledger.kernel_dropped));
     }
-    if job.verbose > 0 {
+    if log::at(Level::Info) {
         complain(&format!(
             "{} flows of {} packets, {} packets not understood, {} left out by --pcapfilter",
             written.flows,

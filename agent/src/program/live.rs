@@ -4,17 +4,20 @@
 //! device has made since the start (a router boots in 1970 and hears of the true time later). Reports tie it to UTC.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::args::Job;
+use super::args::{Args, Job};
+use super::board::{self, Board, Facts, Sensing};
+use super::keys::{Key, Since};
 use super::publish::{LAST, encoder, folding, random, start};
 use super::report::{Patience, Reporter};
-use super::{Failure, complain, say, up};
+use super::{Failure, log, say, up};
 use crate::capture::Error;
-use crate::capture::filter::Filter;
 use crate::capture::live::{Interface, Options};
+use crate::ledger::Ledger;
 use crate::sensor::{Sensor, SensorConfig};
+use crate::uplink::session::Session;
 use crate::wire::{Boot, Clock};
 
 /// How long a report may be open when it has records.
@@ -25,6 +28,8 @@ const SILENCE_US: u64 = 60_000_000;
 const LOOK_US: u64 = 250_000;
 /// A clock that is off by so much was set; less is drift.
 const STEP_US: u64 = 500_000;
+/// How often the counters are told, at level debug.
+const TOLD: Duration = Duration::from_secs(60);
 /// Before 2024: a clock that was never set.
 const SET_US: u64 = 1_704_067_200_000_000;
 
@@ -72,83 +77,68 @@ fn utc_us() -> u64 {
     since.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
 }
 
-pub(super) fn run(job: &Job, name: &str, filter: &Filter, stop: &AtomicBool) -> Result<(), Failure> {
-    let mut interface =
-        Interface::open(name, &Options::default()).map_err(|e| Failure::usage(e.to_string()))?;
+/// What runs.
+struct Watch<'a> {
+    args: &'a Args,
+    job: Job,
+    interface: Interface,
+    sensor: Sensor,
+    reporter: Reporter<'a>,
+    session: &'a Session,
+    clocks: Clocks,
+    started: Instant,
+    /// When the latest report was closed.
+    reported_us: u64,
+    /// When the clocks are looked at next.
+    next_us: u64,
+    down: bool,
+    /// When the counters were last told.
+    told: Instant,
+    board: Arc<Board>,
+    /// Of the configuration read again, what waits for the next start.
+    pending: Vec<String>,
+}
+
+pub(super) fn run(args: &Args, job: Job, stop: &AtomicBool) -> Result<(), Failure> {
+    let again = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&again))
+        .map_err(|e| Failure::run(format!("the system lets no signal be heard: {e}")))?;
+    let name = job.source();
+    let interface = Interface::open(&name, &Options::default()).map_err(|e| Failure::usage(e.to_string()))?;
     let boot = Boot(random().to_be_bytes());
-    let session = start(job, boot, &Arc::new(AtomicBool::new(true)))?;
+    let session = start(&job, boot, &Arc::new(AtomicBool::new(true)))?;
+    let board = Arc::new(Board::default());
+    let _office = board::open_or_say(
+        job.socket.as_ref(),
+        job.written.has("socket"),
+        &board,
+        facts(&job),
+        session.watcher(),
+    );
     let never = || false;
-    let mut reporter = Reporter::new(encoder(job, boot)?, &session, Patience::Live, &never, folding(job));
-    let mut sensor =
-        Sensor::new(&SensorConfig { hash_seed: random(), ..SensorConfig::for_capacity(job.flows) });
-    let started = Instant::now();
-    let mut reported_us = utc_us();
-    let mut clocks = Clocks::new(reported_us, 0);
-    reporter.clock(0, state(reported_us));
-    // A report without records: the collector hears at once that somebody watches.
-    reporter.close(reported_us, sensor.ledger(), false);
-    reporter.set_detail(session.detail(), reported_us, sensor.ledger());
-    let mut next_us = 0;
-    let mut down = false;
-    let mut failed = None;
-    while !up(stop) {
-        let mut now_us = None;
-        match interface.next_packet() {
-            Ok(Some(frame)) => {
-                down = false;
-                let ts_us = clocks.sensor_us(frame.ts_us);
-                if filter.passes(frame.link, frame.bytes, frame.wire_len) {
-                    reporter.counted(sensor.ledger());
-                    sensor.packet(ts_us, frame.link, frame.bytes, frame.wire_len, &mut reporter);
-                } else {
-                    sensor.ledger_mut().filtered += 1;
-                }
-                if ts_us >= next_us {
-                    now_us = Some(ts_us);
-                }
-            }
-            Ok(None) => now_us = Some(clocks.sensor_us(utc_us())),
-            Err(error @ Error::Down { .. }) => {
-                if !std::mem::replace(&mut down, true) {
-                    complain(&error.to_string());
-                }
-                std::thread::sleep(Duration::from_millis(500));
-                now_us = Some(clocks.sensor_us(utc_us()));
-            }
-            Err(error) => {
-                failed = Some(error);
-                break;
-            }
-        }
-        let Some(mut now_us) = now_us else { continue };
-        let real_us = utc_us();
-        if clocks.look(real_us, forward_us(started)) {
-            now_us = clocks.sensor_us(real_us);
-            // What was seen before belongs to the old time.
-            reporter.flush(now_us);
-            reporter.close(now_us, sensor.ledger(), false);
-            reporter.clock(clocks.steps_us, state(real_us));
-            reported_us = now_us;
-            complain("the clock of this device was set; reports follow it from here on");
-        }
-        next_us = now_us.saturating_add(LOOK_US);
-        sensor.advance(now_us, &mut reporter);
-        reporter.advance(now_us);
-        reporter.set_detail(session.detail(), now_us, sensor.ledger());
-        sensor.ledger_mut().kernel_dropped = interface.statistics().dropped;
-        let open_us = now_us.saturating_sub(reported_us);
-        if open_us >= if reporter.is_empty() { SILENCE_US } else { REPORT_US } {
-            reporter.close(now_us, sensor.ledger(), false);
-            reported_us = now_us;
-        }
-        reporter.health(now_us, sensor.ledger());
-    }
-    sensor.ledger_mut().kernel_dropped = interface.statistics().dropped;
-    sensor.finish(&mut reporter);
-    let end_us = sensor.clock_us().max(clocks.sensor_us(utc_us()));
-    reporter.flush(end_us);
-    reporter.close(end_us, sensor.ledger(), true);
-    let ledger = *sensor.ledger();
+    let reporter = Reporter::new(encoder(&job, boot)?, &session, Patience::Live, &never, folding(&job));
+    let config = SensorConfig { hash_seed: random(), ..SensorConfig::for_capacity(job.flows) };
+    let begun_us = utc_us();
+    let mut watch = Watch {
+        args,
+        interface,
+        sensor: Sensor::new(&config),
+        reporter,
+        session: &session,
+        clocks: Clocks::new(begun_us, 0),
+        started: Instant::now(),
+        reported_us: begun_us,
+        next_us: 0,
+        down: false,
+        told: Instant::now(),
+        board,
+        pending: Vec::new(),
+        job,
+    };
+    watch.begin();
+    let failed = watch.watch(stop, &again);
+    let ledger = watch.end();
+    drop(watch);
     let ending = session.finish(LAST, &never);
     if let Some(error) = failed {
         return Err(Failure::run(error.to_string()));
@@ -161,6 +151,214 @@ pub(super) fn run(job: &Job, name: &str, filter: &Filter, stop: &AtomicBool) -> 
         ending.waiting + ending.custody.discarded
     ));
     Ok(())
+}
+
+fn facts(job: &Job) -> Facts {
+    Facts {
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        site: job.site.clone(),
+        sensor: job.sensor.clone(),
+        source: job.source(),
+        config: job.config.clone(),
+        blocking: job.blocking.name(),
+    }
+}
+
+impl Watch<'_> {
+    fn begin(&mut self) {
+        let now_us = self.reported_us;
+        self.reporter.clock(0, state(now_us));
+        // A report without records: the collector hears at once that somebody watches.
+        self.reporter.close(now_us, self.sensor.ledger(), false);
+        self.reporter.set_detail(self.session.detail(), now_us, self.sensor.ledger());
+        self.say_insecure();
+        log::info(&format!("watching {} as {}/{}", self.job.source(), self.job.site, self.job.sensor));
+    }
+
+    /// An open connection over a network is never silent.
+    fn say_insecure(&self) {
+        let broker = &self.job.broker;
+        if !broker.is_encrypted() && !broker.is_local() {
+            log::warn(&format!(
+                "insecure = yes: what is sent to {broker} is not encrypted, and anyone on the way can read and change it"
+            ));
+        }
+    }
+
+    /// Until the end is asked for, or the capture fails.
+    fn watch(&mut self, stop: &AtomicBool, again: &AtomicBool) -> Option<Error> {
+        while !up(stop) {
+            match self.packet() {
+                Ok(None) => {}
+                Ok(Some(now_us)) => {
+                    self.look(now_us);
+                    if again.swap(false, Ordering::Relaxed) {
+                        self.reload();
+                    }
+                }
+                Err(error) => return Some(error),
+            }
+        }
+        None
+    }
+
+    /// Takes a packet, if there is one; gives sensor time when it is time to look around.
+    fn packet(&mut self) -> Result<Option<u64>, Error> {
+        match self.interface.next_packet() {
+            Ok(Some(frame)) => {
+                self.down = false;
+                let ts_us = self.clocks.sensor_us(frame.ts_us);
+                if self.job.filter.passes(frame.link, frame.bytes, frame.wire_len) {
+                    self.reporter.counted(self.sensor.ledger());
+                    self.sensor.packet(ts_us, frame.link, frame.bytes, frame.wire_len, &mut self.reporter);
+                } else {
+                    self.sensor.ledger_mut().filtered += 1;
+                }
+                Ok((ts_us >= self.next_us).then_some(ts_us))
+            }
+            Ok(None) => Ok(Some(self.clocks.sensor_us(utc_us()))),
+            Err(error @ Error::Down { .. }) => {
+                if !std::mem::replace(&mut self.down, true) {
+                    log::warn(&error.to_string());
+                }
+                std::thread::sleep(Duration::from_millis(500));
+                Ok(Some(self.clocks.sensor_us(utc_us())))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A few times a second: clocks, what is over, the report, those who ask.
+    fn look(&mut self, mut now_us: u64) {
+        let real_us = utc_us();
+        if self.clocks.look(real_us, forward_us(self.started)) {
+            now_us = self.clocks.sensor_us(real_us);
+            // What was seen before belongs to the old time.
+            self.reporter.flush(now_us);
+            self.reporter.close(now_us, self.sensor.ledger(), false);
+            self.reporter.clock(self.clocks.steps_us, state(real_us));
+            self.reported_us = now_us;
+            log::warn("the clock of this device was set; reports follow it from here on");
+        }
+        self.next_us = now_us.saturating_add(LOOK_US);
+        self.sensor.advance(now_us, &mut self.reporter);
+        self.reporter.advance(now_us);
+        self.reporter.set_detail(self.session.detail(), now_us, self.sensor.ledger());
+        self.sensor.ledger_mut().kernel_dropped = self.interface.statistics().dropped;
+        let open_us = now_us.saturating_sub(self.reported_us);
+        if open_us >= if self.reporter.is_empty() { SILENCE_US } else { REPORT_US } {
+            self.reporter.close(now_us, self.sensor.ledger(), false);
+            self.reported_us = now_us;
+        }
+        self.reporter.health(now_us, self.sensor.ledger());
+        if self.board.asked() {
+            self.board.fill(Sensing {
+                open: self.sensor.open_flows(),
+                capacity: self.job.flows,
+                clock_set: Sensing::clock(state(real_us)),
+                down: self.down,
+                pending: self.pending.clone(),
+                ledger: self.reporter.whole(self.sensor.ledger()),
+            });
+        }
+        if self.told.elapsed() >= TOLD {
+            self.told = Instant::now();
+            let (ledger, open) = (self.sensor.ledger(), self.sensor.open_flows());
+            let custody = self.session.custody();
+            log::debug(|| {
+                format!(
+                    "{} packets, {} dropped by the kernel, {} not understood; {open} flows open, {} opened; {} reports made, {} wait",
+                    ledger.packets,
+                    ledger.kernel_dropped,
+                    ledger.not_understood_total(),
+                    ledger.flows_opened,
+                    custody.next - 1,
+                    custody.waiting
+                )
+            });
+        }
+    }
+
+    /// The configuration is read again. What is wrong changes nothing; flows and reports stay whatever changes.
+    fn reload(&mut self) {
+        let fresh = match self.args.job() {
+            Ok(fresh) => fresh,
+            Err(failure) => {
+                log::warn(&format!("the configuration stays as it was: {}", failure.text));
+                return;
+            }
+        };
+        match self.adopt(fresh) {
+            Ok(text) => log::info(&text),
+            Err(text) => log::warn(&format!("the configuration stays as it was: {text}")),
+        }
+    }
+
+    /// Puts another configuration into force, as far as it can be now. Gives what has changed, in words.
+    fn adopt(&mut self, fresh: Job) -> Result<String, String> {
+        let changed: Vec<&Key> = fresh.written.differing(&self.job.written).collect();
+        let is = |name: &str| changed.iter().any(|key| key.name == name);
+        if is("interface") {
+            self.interface =
+                Interface::open(&fresh.source(), &Options::default()).map_err(|e| e.to_string())?;
+            // The kernel counts for each capture by itself.
+            self.down = false;
+        }
+        let link = ["broker", "ca", "cert", "key", "login", "insecure"].into_iter().any(is);
+        if link || fresh.broker.has_files() {
+            // Also when a certificate has been renewed under the same name.
+            self.session.redirect(fresh.broker.clone());
+        }
+        if is("detail") {
+            self.session.set_detail(fresh.detail);
+        }
+        if is("window") || is("both_ends") {
+            let now_us = self.sensor.clock_us();
+            self.reporter.fold_as(folding(&fresh), now_us, self.sensor.ledger());
+        }
+        if let Some(carrier) = self.session.carrier() {
+            carrier.set_never(fresh.never.clone());
+        }
+        log::set(fresh.level);
+        let wait = |key: &&&Key| key.since == Since::Start;
+        let names = |keys: Vec<&&Key>| keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
+        let now = names(changed.iter().filter(|key| key.since == Since::Now).collect());
+        let later: Vec<&&Key> = changed.iter().filter(wait).collect();
+        self.pending = later
+            .iter()
+            .map(|key| format!("{} = {}", key.name, fresh.written.text(key.name).unwrap_or_default()))
+            .collect();
+        let mut text = match now.as_str() {
+            "" => "the configuration was read again".to_owned(),
+            now => format!("the configuration was read again; changed: {now}"),
+        };
+        if !later.is_empty() {
+            text = format!("{text}; with the next start: {}", names(later.clone()));
+        }
+        // What waits keeps its old value: the next reading compares with it.
+        let mut written = fresh.written.clone();
+        for key in &later {
+            written.take_from(&self.job.written, key.name);
+        }
+        let old = &self.job;
+        self.job =
+            Job { site: old.site.clone(), sensor: old.sensor.clone(), flows: old.flows, written, ..fresh };
+        if link {
+            self.say_insecure();
+        }
+        Ok(text)
+    }
+
+    /// Everything open is reported.
+    fn end(&mut self) -> Ledger {
+        self.sensor.ledger_mut().kernel_dropped = self.interface.statistics().dropped;
+        self.sensor.finish(&mut self.reporter);
+        let end_us = self.sensor.clock_us().max(self.clocks.sensor_us(utc_us()));
+        self.reporter.flush(end_us);
+        self.reporter.close(end_us, self.sensor.ledger(), true);
+        *self.sensor.ledger()
+    }
 }
 
 #[cfg(test)]

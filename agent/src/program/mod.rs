@@ -4,10 +4,14 @@
 //! on standard error.
 
 mod args;
+mod board;
 mod dump;
+mod keys;
 mod live;
+mod log;
 mod publish;
 mod report;
+mod status;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -15,7 +19,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cli::{Failure, arguments, exit_code, interrupted, say};
-use args::{Args, Job};
+use args::{Args, Command, Job};
 
 /// Its name, in front of what it says on standard error.
 const PROGRAM: &str = "slips-agent";
@@ -31,15 +35,24 @@ pub fn main(words: impl Iterator<Item = OsString>) -> u8 {
         say(&format!("{PROGRAM} {}\n", env!("CARGO_PKG_VERSION")));
         return 0;
     }
-    exit_code(PROGRAM, args.job().and_then(|job| work(&job)))
+    exit_code(PROGRAM, work(&args))
 }
 
-fn work(job: &Job) -> Result<(), Failure> {
+fn work(args: &Args) -> Result<(), Failure> {
+    if let Some(Command::Status(asked)) = &args.command {
+        return status::run(args, asked.json);
+    }
+    if let Some(text) = args.shown()? {
+        say(&text);
+        return Ok(());
+    }
+    let job = args.job()?;
+    log::set(job.level);
     if job.check {
-        return check(job);
+        return check(&job);
     }
     let stop = interrupted()?;
-    if job.dump { dump::run(job, &stop) } else { publish::run(job, &stop) }
+    if job.dump { dump::run(&job, &stop) } else { publish::run(args, job, &stop) }
 }
 
 /// Says whether the job could run, and touches nothing.
@@ -70,9 +83,9 @@ fn up(flag: &AtomicBool) -> bool {
     flag.load(Ordering::Relaxed)
 }
 
-/// On standard error.
+/// On standard error, whatever the level.
 fn complain(text: &str) {
-    crate::cli::complain(PROGRAM, text);
+    log::warn(text);
 }
 
 /// A line that is written over and over, on a terminal only.

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::args::{Blocking, Job};
+use super::args::{Args, Blocking, Job, Level};
 use super::report::{Patience, Reporter};
-use super::{Failure, Progress, complain, say, up};
+use super::{Failure, Progress, complain, log, say, up};
 use crate::capture::{Error, Reader};
 use crate::enforce::Limits;
 use crate::enforce::carrier::{self, Carrier};
@@ -34,13 +34,13 @@ pub(super) fn random() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 
-pub(super) fn run(job: &Job, stop: &AtomicBool) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, job: Job, stop: &AtomicBool) -> Result<(), Failure> {
     match &job.file {
         Some(file) => {
             let reader = Reader::open(file).map_err(|e| Failure::usage(e.to_string()))?;
-            publish_file(job, reader, stop)
+            publish_file(&job, reader, stop)
         }
-        None => super::live::run(job, &job.source(), &job.filter, stop),
+        None => super::live::run(args, job, stop),
     }
 }
 
@@ -55,12 +55,11 @@ pub(super) fn start(job: &Job, boot: Boot, warn: &Arc<AtomicBool>) -> Result<Ses
         detail: job.detail,
         carrier: carrier(job)?,
     };
-    let (verbose, warn) = (job.verbose > 0, Arc::clone(warn));
+    let warn = Arc::clone(warn);
     Session::start(settings, spools(job, boot)?, move |notice| match notice {
         Notice::Warning(text) if up(&warn) => complain(&text),
         Notice::Warning(_) => {}
-        Notice::Info(text) if verbose => complain(&text),
-        Notice::Info(_) => {}
+        Notice::Info(text) => log::info(&text),
     })
     .map_err(|e| Failure::run(format!("the system gives no thread: {e}")))
 }
@@ -197,7 +196,7 @@ fn publish_file(job: &Job, mut reader: Reader, stop: &AtomicBool) -> Result<(), 
         ));
     }
     stored(job, &ending, stuck)?;
-    if job.verbose > 0 {
+    if log::at(Level::Info) {
         let per_record = totals.bytes.checked_div(totals.records).unwrap_or(0);
         complain(&format!(
             "{} records in {} reports, {} bytes ({per_record} a record)",

@@ -104,6 +104,21 @@ impl<'a> Reporter<'a> {
         self.encoder.set_detail(detail);
     }
 
+    /// Windows of another shape from now on. What was folded until now leaves first.
+    pub(super) fn fold_as(
+        &mut self,
+        (config, both_ends): (AgentWindowsConfig, bool),
+        now_us: u64,
+        ledger: &Ledger,
+    ) {
+        self.flush(now_us);
+        if !self.is_empty() {
+            self.close(now_us, ledger, false);
+        }
+        let windows = self.folding.windows.as_ref().map(|_| AgentWindows::new(&config));
+        self.folding = Folding { config, both_ends, windows, ledger: self.folding.ledger };
+    }
+
     /// The traffic's clock: windows that are over leave.
     pub(super) fn advance(&mut self, now_us: u64) {
         let utc_us = now_us.saturating_add_signed(self.offset_us);
@@ -151,7 +166,7 @@ impl<'a> Reporter<'a> {
     }
 
     /// The sensor's counters and ours.
-    fn whole(&self, ledger: &Ledger) -> Ledger {
+    pub(super) fn whole(&self, ledger: &Ledger) -> Ledger {
         let own = &self.folding.ledger;
         Ledger {
             features_closed: own.features_closed,

@@ -113,6 +113,18 @@ impl Broker {
         (self.host.trim_start_matches('[').trim_end_matches(']').to_owned(), self.port)
     }
 
+    /// Whether the connection is encrypted.
+    #[must_use]
+    pub const fn is_encrypted(&self) -> bool {
+        self.encrypted
+    }
+
+    /// Whether files protect the connection, which may be others by now.
+    #[must_use]
+    pub const fn has_files(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Whether the broker is on this very machine, so that nobody else can read along.
     #[must_use]
     pub fn is_local(&self) -> bool {

@@ -316,6 +316,14 @@ impl Machine {
         }
     }
 
+    /// Connect at once, if a connection is waited for: there is a reason to believe that it works now.
+    pub const fn hurry(&mut self, now_us: u64) {
+        self.tries = 0;
+        if let Link::Down { .. } = self.link {
+            self.link = Link::Down { retry_at: now_us };
+        }
+    }
+
     /// The broker has taken a publication. It frees a place in flight and nothing else.
     pub fn acknowledged(&mut self, now_us: u64) {
         self.unacknowledged = self.unacknowledged.saturating_sub(1);

@@ -13,8 +13,9 @@ use rumqttc::v5::{Client, Connection, Event, MqttOptions};
 
 use super::broker::{Broker, QOS, explain};
 use super::machine::{Action, Limits, Machine};
-use crate::enforce::carrier::{Answer as Carried, Carrier, Reply};
+use crate::enforce::carrier::{Answer as Carried, Carrier, Reply, Standing};
 use crate::ledger::Ledger;
+use crate::spool::disk::Wear;
 use crate::spool::{SharedDisk, Spool};
 use crate::wire::topic::Topic;
 use crate::wire::{
@@ -89,8 +90,16 @@ pub struct Ending {
 
 struct Inner {
     machine: Machine,
+    /// Where to.
+    broker: Broker,
     client: Option<Client>,
     wanted: bool,
+    /// The connection is given up on purpose, for another broker.
+    leaving: bool,
+    /// Connections that were opened.
+    connections: u64,
+    /// When the link last came or went.
+    since: Instant,
     health: Health,
     /// What is to be sent.
     detail: Detail,
@@ -128,8 +137,12 @@ impl Session {
         let machine = Machine::with_spool(own, earlier, settings.limits, settings.seed);
         let inner = Inner {
             machine,
+            broker: settings.broker.clone(),
             client: None,
             wanted: false,
+            leaving: false,
+            connections: 0,
+            since: Instant::now(),
             health: Health { detail: settings.detail, ..Health::default() },
             detail: settings.detail,
             error: None,
@@ -219,6 +232,36 @@ impl Session {
         self.shared.lock().machine.custody()
     }
 
+    /// Reports go to this broker from now on; what is not stored is sent there again.
+    pub fn redirect(&self, broker: Broker) {
+        let now = self.shared.now();
+        let mut inner = self.shared.lock();
+        inner.broker = broker;
+        inner.leaving = true;
+        inner.machine.hurry(now);
+        if let Some(client) = &inner.client {
+            let _ = client.try_disconnect();
+        }
+        self.shared.drive(&mut inner);
+    }
+
+    /// What is to be sent, as a command would have it.
+    pub fn set_detail(&self, detail: Detail) {
+        self.shared.lock().detail = detail;
+    }
+
+    /// Who carries blocks out, where blocking is on.
+    #[must_use]
+    pub fn carrier(&self) -> Option<&Carrier> {
+        self.shared.settings.carrier.as_deref()
+    }
+
+    /// For those who only look.
+    #[must_use]
+    pub fn watcher(&self) -> Watcher {
+        Watcher { shared: Arc::clone(&self.shared) }
+    }
+
     /// No more reports come: waits until all are stored, or nothing was stored for `quiet`, or `stop` says so (then what is
     /// left is given up at once). Says offline and closes the connection.
     #[must_use]
@@ -245,6 +288,66 @@ impl Session {
             waiting: inner.machine.waiting(),
             custody: inner.machine.custody(),
             error: inner.error.clone(),
+        }
+    }
+}
+
+/// Looks at a session, from any thread.
+#[derive(Clone)]
+pub struct Watcher {
+    shared: Arc<Shared>,
+}
+
+/// How a session is.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Host and port of the broker.
+    pub broker: String,
+    /// Whether the connection is encrypted.
+    pub encrypted: bool,
+    /// Whether it is open.
+    pub online: bool,
+    /// For how long it has been so, s.
+    pub since_s: u64,
+    /// Connections opened since the start.
+    pub connections: u64,
+    /// What was wrong last; `None` when all is well.
+    pub error: Option<String>,
+    /// Reports of the run that is being sent.
+    pub custody: Custody,
+    /// Reports of all runs that wait.
+    pub waiting: u64,
+    /// What is sent.
+    pub detail: Detail,
+    /// Whom this machine blocks, where blocking is on.
+    pub standing: Option<Standing>,
+    /// Bytes of all files, and what happened to them, where there are files.
+    pub disk: Option<(u64, Wear)>,
+}
+
+impl Watcher {
+    /// How it is now.
+    #[must_use]
+    pub fn view(&self) -> View {
+        let shared = &self.shared;
+        let disk = shared.disk.as_ref().map(|disk| {
+            let disk = disk.lock().unwrap_or_else(PoisonError::into_inner);
+            (disk.bytes(), disk.wear().clone())
+        });
+        let standing = shared.settings.carrier.as_ref().map(|carrier| carrier.standing());
+        let inner = shared.lock();
+        View {
+            broker: inner.broker.to_string(),
+            encrypted: inner.broker.is_encrypted(),
+            online: inner.machine.online(),
+            since_s: inner.since.elapsed().as_secs(),
+            connections: inner.connections,
+            error: inner.error.clone(),
+            custody: Custody { unfit_records: inner.health.unfit_records, ..inner.machine.custody() },
+            waiting: inner.machine.waiting(),
+            detail: inner.health.detail,
+            standing,
+            disk,
         }
     }
 }
@@ -351,7 +454,7 @@ impl Shared {
         let s = &self.settings;
         let in_flight = u16::try_from(s.limits.in_flight + 1).unwrap_or(u16::MAX);
         let name = format!("slips-agent/{}/{}", s.site, s.sensor);
-        let mut options = s.broker.options(&name, in_flight, SESSION_S);
+        let mut options = inner.broker.options(&name, in_flight, SESSION_S);
         let will = self.status(inner, false).to_vec();
         options.set_last_will(LastWill::new(self.topic(Kind::Status), will, QOS, true, None));
         options
@@ -379,6 +482,7 @@ impl Shared {
                 inner = self.wait(inner, Duration::from_secs(10));
             }
             inner.wanted = false;
+            inner.leaving = false;
             let capacity = self.settings.limits.in_flight + 16;
             let (client, mut connection) = Client::new(self.options(&inner), capacity);
             inner.client = Some(client);
@@ -386,17 +490,24 @@ impl Shared {
             let error = self.serve(&mut connection);
             let mut inner = self.lock();
             inner.client = None;
+            if inner.machine.online() {
+                inner.since = Instant::now();
+            }
+            let error = error.filter(|_| !inner.leaving);
             let closing = inner.machine.closing();
             let fresh = error.is_some() && inner.error != error && !closing;
             if let (Some(error), false) = (error, closing) {
                 inner.error = Some(error);
             }
-            let text = inner.error.clone().unwrap_or_default();
+            let text = format!("the broker {} {}", inner.broker, inner.error.clone().unwrap_or_default());
             inner.machine.disconnected(self.now());
+            if inner.leaving {
+                inner.machine.hurry(self.now());
+            }
             self.drive(&mut inner);
             drop(inner);
             if fresh {
-                (self.notify)(Notice::Warning(format!("the broker {} {text}", self.settings.broker)));
+                (self.notify)(Notice::Warning(text));
             }
         }
     }
@@ -417,9 +528,11 @@ impl Shared {
                 Packet::ConnAck(_) => {
                     inner.machine.connected(now);
                     inner.ever = true;
+                    inner.connections += 1;
+                    inner.since = Instant::now();
                     let again = inner.error.take().is_some();
                     let how = if again { "connected again to" } else { "connected to" };
-                    notice = Some(Notice::Info(format!("{how} the broker {}", self.settings.broker)));
+                    notice = Some(Notice::Info(format!("{how} the broker {}", inner.broker)));
                 }
                 Packet::PubAck(ack) => {
                     inner.machine.acknowledged(now);
@@ -450,7 +563,7 @@ impl Shared {
             return None;
         }
         inner.error = Some(what.to_owned());
-        Some(Notice::Warning(format!("the broker {} {what}", self.settings.broker)))
+        Some(Notice::Warning(format!("the broker {} {what}", inner.broker)))
     }
 
     fn heard(&self, inner: &mut Inner, now: u64, publish: &Publish) -> Option<Notice> {

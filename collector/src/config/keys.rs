@@ -469,11 +469,7 @@ pub(super) fn joined(items: impl Iterator<Item = String>) -> String {
 }
 
 pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "yes" | "true" | "on" | "1" => Ok(true),
-        "no" | "false" | "off" | "0" => Ok(false),
-        _ => Err("yes or no".to_owned()),
-    }
+    slips_agent::cli::ini::truth(text).map_err(str::to_owned)
 }
 
 /// As Slips writes it.

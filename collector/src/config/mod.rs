@@ -7,13 +7,13 @@
 pub mod export;
 pub mod keys;
 pub mod lookups;
-mod raw;
 mod thresholds;
 pub mod update;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
+use slips_agent::cli::ini;
+pub use slips_agent::cli::ini::Error;
 pub use slips_agent::network::Network;
 pub use thresholds::Thresholds;
 
@@ -175,23 +175,6 @@ impl Default for Config {
     }
 }
 
-/// Why a configuration was refused, with the place.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Error {
-    /// File and line, `slips.conf:12`, or the file alone when it could not be read.
-    pub place: String,
-    /// What was found and what was expected.
-    pub what: String,
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.what)
-    }
-}
-
-impl std::error::Error for Error {}
-
 impl Config {
     /// Reads `path`. The second value holds one sentence for each clamped value.
     ///
@@ -223,7 +206,7 @@ impl Config {
     pub fn parse(place: &str, text: &str) -> Result<(Self, Vec<String>), Error> {
         let mut config = Self::default();
         let mut notes = Vec::new();
-        for entry in raw::read(place, text)? {
+        for entry in ini::read(place, text)? {
             let at = format!("{place}:{}", entry.line);
             let key =
                 keys::find(&entry.section, &entry.key).map_err(|what| Error { place: at.clone(), what })?;
