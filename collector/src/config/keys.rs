@@ -81,6 +81,17 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: "parameters",
+        name: "public_addresses",
+        help: "Addresses under which the internet sees your network, separated by commas: never blocked, looked up or accused of being on a list. Empty: what public_address in [privacy] finds.",
+        set: |c, text| {
+            let address = |t: &str| t.parse().map_err(|_| format!("addresses like 203.0.113.7, not {t}"));
+            c.public_addresses = list(text).map(address).collect::<Result<_, _>>()?;
+            Ok(None)
+        },
+        show: |c| joined(c.public_addresses.iter().map(ToString::to_string)),
+    },
+    Key {
+        section: "parameters",
         name: "log_report_time",
         help: "Seconds between two refreshes of the output folder.",
         set: |c, text| {

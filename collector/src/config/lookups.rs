@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::Config;
 use super::keys::{Key, number, said, yes_or_no};
 use crate::lookups::Service;
+use crate::lookups::own::{Ask, NAT_PMP};
 
 /// The sections. Each field is the key of its name.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +24,9 @@ pub struct LookUps {
     pub urlhaus_key_file: Option<PathBuf>,
     pub hashlookup_server: String,
     pub spamhaus_zone: String,
+    pub public_address: Ask,
+    pub router: Option<SocketAddr>,
+    pub public_address_server: String,
     pub virustotal_key_file: Option<PathBuf>,
     pub virustotal_update_period_s: u64,
     pub virustotal_server: String,
@@ -49,6 +53,9 @@ impl Default for LookUps {
             urlhaus_key_file: None,
             hashlookup_server: "https://hashlookup.circl.lu".to_owned(),
             spamhaus_zone: "zen.spamhaus.org".to_owned(),
+            public_address: Ask::Router,
+            router: None,
+            public_address_server: "https://ipinfo.io/json".to_owned(),
             virustotal_key_file: None,
             virustotal_update_period_s: 259_200,
             virustotal_server: "https://www.virustotal.com".to_owned(),
@@ -74,6 +81,15 @@ impl LookUps {
         ];
         all.into_iter().filter(|(_, on)| self.ask && *on).map(|(service, _)| service).collect()
     }
+}
+
+/// An address with or without a port; empty for none.
+fn address(text: &str, port: u16, expected: &str) -> Result<Option<SocketAddr>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let with_port = text.parse().or_else(|_| text.parse().map(|addr| SocketAddr::new(addr, port)));
+    with_port.map(Some).map_err(|_| expected.to_owned())
 }
 
 fn shown(path: Option<&PathBuf>) -> String {
@@ -174,13 +190,7 @@ pub const KEYS: &[Key] = &[
         name: "resolver",
         help: "Resolver that is asked, address:port. Empty: that of the system.",
         set: |c, text| {
-            if text.is_empty() {
-                c.lookups.resolver = None;
-                return Ok(None);
-            }
-            let with_port = text.parse().or_else(|_| text.parse().map(|addr| SocketAddr::new(addr, 53)));
-            c.lookups.resolver =
-                Some(with_port.map_err(|_| "an address such as 192.168.1.1 or 192.168.1.1:53".to_owned())?);
+            c.lookups.resolver = address(text, 53, "an address such as 192.168.1.1 or 192.168.1.1:53")?;
             Ok(None)
         },
         show: |c| c.lookups.resolver.map_or_else(String::new, |addr| addr.to_string()),
@@ -190,6 +200,36 @@ pub const KEYS: &[Key] = &[
     file!("privacy", "urlhaus_key_file", urlhaus_key_file, "File with your Auth-Key of abuse.ch."),
     server!("privacy", "hashlookup_server", hashlookup_server, "Where hashlookup is."),
     server!("privacy", "spamhaus_zone", spamhaus_zone, "The zone of Spamhaus."),
+    Key {
+        section: "privacy",
+        name: "public_address",
+        help: "Who is asked under which address the internet sees this network: router (by NAT-PMP, stays in the house), web (public_address_server), no.",
+        set: |c, text| {
+            let known = Ask::ALL.iter().find(|(_, word)| *word == text.to_ascii_lowercase());
+            c.lookups.public_address = known.map(|(ask, _)| *ask).ok_or("router, web or no")?;
+            Ok(None)
+        },
+        show: |c| {
+            let known = Ask::ALL.iter().find(|(ask, _)| *ask == c.lookups.public_address);
+            known.map_or_else(String::new, |(_, word)| (*word).to_owned())
+        },
+    },
+    Key {
+        section: "privacy",
+        name: "router",
+        help: "Router that is asked, address or address:port. Empty: that of the default route.",
+        set: |c, text| {
+            c.lookups.router = address(text, NAT_PMP, "an address such as 192.168.1.1")?;
+            Ok(None)
+        },
+        show: |c| c.lookups.router.map_or_else(String::new, |addr| addr.to_string()),
+    },
+    server!(
+        "privacy",
+        "public_address_server",
+        public_address_server,
+        "Server that tells the public address, as text or as ip in JSON."
+    ),
     file!(
         "virustotal",
         "api_key_file",

@@ -40,6 +40,8 @@ pub struct Config {
     pub direction: Direction,
     /// `[parameters] home_network`; empty = every address gets a profile.
     pub home_networks: Vec<Network>,
+    /// `[parameters] public_addresses`: under which the internet sees this network.
+    pub public_addresses: Vec<std::net::IpAddr>,
     /// `[parameters] log_report_time`, s.
     pub log_report_time_s: u64,
     /// `[parameters] memory`, MiB: what the analysis of a site may take.
@@ -128,6 +130,7 @@ impl Default for Config {
             window_width_us: 3_600_000_000,
             direction: Direction::Out,
             home_networks: Vec::new(),
+            public_addresses: Vec::new(),
             log_report_time_s: 5,
             memory_mib: 2048,
             create_log_files: true,

@@ -246,6 +246,9 @@ fn write(folder: &Folder, slot: &mut Slot, site: &Site) {
     if site.own_addresses().contains(&profile.addr) {
         facts.push(("Role", "this machine".to_owned()));
     }
+    if site.is_own_public(profile.addr) {
+        facts.push(("Role", "this network, as the internet sees it".to_owned()));
+    }
     if site.gateway() == Some(profile.addr) {
         facts.push(("Role", "gateway to the internet".to_owned()));
     }

@@ -4,14 +4,16 @@
 //! answers of this run are kept for [`MAX_KNOWN`] questions in two generations.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwapOption;
 use smol::channel::{Receiver, Sender, bounded};
 
 use super::cache::Cache;
 use super::services::{Asker, Failure, Service};
-use super::{Answer, Question};
+use super::{Answer, Question, own};
 use crate::config::lookups::LookUps;
 use crate::engine::site::Generations;
 
@@ -40,6 +42,8 @@ pub struct Desk(Option<Arc<Shared>>);
 struct Shared {
     inner: Mutex<Inner>,
     bells: BTreeMap<Service, Sender<()>>,
+    /// Under which address the internet sees this network.
+    own: ArcSwapOption<IpAddr>,
 }
 
 struct Inner {
@@ -65,7 +69,8 @@ impl Desk {
     /// One sentence: a key file or certificate cannot be read.
     pub fn open(config: &LookUps, data_folder: Option<&std::path::Path>, say: &Say) -> Result<Self, String> {
         let services = config.services();
-        if services.is_empty() {
+        let own = config.ask && config.public_address != own::Ask::Nobody;
+        if services.is_empty() && !own {
             return Ok(Self(None));
         }
         let cache = Cache::open(data_folder).or_else(|error| {
@@ -87,7 +92,10 @@ impl Desk {
             next: 0,
             dropped: 0,
         };
-        let shared = Arc::new(Shared { inner: Mutex::new(inner), bells });
+        let shared = Arc::new(Shared { inner: Mutex::new(inner), bells, own: ArcSwapOption::empty() });
+        if own {
+            smol::spawn(follow(config.clone(), Arc::downgrade(&shared), Arc::clone(say))).detach();
+        }
         for (asker, rings) in tasks {
             let job = Job {
                 asker,
@@ -137,6 +145,12 @@ impl Desk {
         inner.known.get(question).map(|(answer, _)| Arc::clone(answer))
     }
 
+    /// Under which address the internet sees this network, as far as anybody said so.
+    #[must_use]
+    pub fn own_address(&self) -> Option<IpAddr> {
+        self.0.as_ref()?.own.load().as_deref().copied()
+    }
+
     /// Questions given up because more interesting ones waited.
     #[must_use]
     pub fn dropped(&self) -> u64 {
@@ -147,6 +161,35 @@ impl Desk {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Seconds between two looks at the own address, and after a failure.
+const OWN_EVERY: Duration = Duration::from_secs(3600);
+const OWN_AGAIN: Duration = Duration::from_secs(300);
+
+/// Keeps the own address, until nobody holds the desk any more. An answer stays when later nobody answers.
+async fn follow(config: LookUps, shared: std::sync::Weak<Shared>, say: Say) {
+    let mut said = String::new();
+    loop {
+        let asked = config.clone();
+        let found = smol::unblock(move || own::find(&asked)).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let wait = match found {
+            Ok(addr) => {
+                shared.own.store(addr.map(Arc::new));
+                OWN_EVERY
+            }
+            Err(why) => {
+                if said != why {
+                    say(&format!("the own public address is not known: {why}"));
+                }
+                said = why;
+                OWN_AGAIN
+            }
+        };
+        drop(shared);
+        smol::Timer::after(wait).await;
     }
 }
 

@@ -10,6 +10,7 @@
 mod cache;
 mod desk;
 pub mod dns;
+pub mod own;
 mod services;
 #[cfg(test)]
 mod tests;

@@ -18,12 +18,19 @@ use crate::modules::lookups::ENTRY;
 
 #[path = "../../../tests/support/http.rs"]
 #[allow(dead_code, reason = "uses a part of the shared helpers")]
-mod http;
+pub mod http;
 
 use http::{Answer as Http, Server};
 
 fn fast() -> LookUps {
-    LookUps { ask: true, reverse_dns: false, rdap: false, virustotal_per_minute: 6000, ..LookUps::default() }
+    LookUps {
+        ask: true,
+        reverse_dns: false,
+        rdap: false,
+        public_address: own::Ask::Nobody,
+        virustotal_per_minute: 6000,
+        ..LookUps::default()
+    }
 }
 
 fn desk(config: &LookUps, folder: Option<&PathBuf>) -> Desk {
@@ -205,6 +212,38 @@ fn errors_of_virustotal_quota_and_restart() {
     assert_eq!(server.seen().len(), 10);
     std::fs::remove_dir_all(folder).unwrap();
     std::fs::remove_file(key).unwrap();
+}
+
+/// With everything else off the own address is still known, and nothing is asked about it.
+#[test]
+fn the_own_address_is_found_and_left_alone() {
+    let server = Server::start(|_, request| match request.path.as_str() {
+        "/own" => Http::Says(200, "", "8.0.2.2\n".to_owned()),
+        _ => Http::Says(404, "", String::new()),
+    });
+    let config = LookUps {
+        public_address: own::Ask::Web,
+        public_address_server: server.url("/own"),
+        rdap: true,
+        rdap_server: server.url("/rdap"),
+        spamhaus: true,
+        resolver: Some(resolver(&[("2.2.0.8.zen.spamhaus.org", "127.0.0.3")])),
+        ..fast()
+    };
+    let closed = desk(&LookUps { ask: false, ..config.clone() }, None);
+    let desk = desk(&config, None);
+    let until = Instant::now() + Duration::from_secs(30);
+    while desk.own_address().is_none() {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!((desk.own_address(), closed.own_address()), (Some(ip("8.0.2.2")), None));
+    let config = Config { shards: 1, desk, ..Config::default() };
+    let modules = Modules::of(vec![(ENTRY.about, (ENTRY.make)(&config).unwrap())]);
+    let records = vec![rec(flow(0.0, "8.0.2.2", "10.0.0.5", 22)), rec(flow(1.0, "10.0.0.5", "8.0.2.2", 443))];
+    assert!(run_with(modules, &config, records).evidence.is_empty());
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(server.seen().len(), 1, "nobody is asked about it: {:?}", server.seen());
 }
 
 #[test]

@@ -150,11 +150,14 @@ impl LookUps {
         // What is known of a peer is shown with its profile and by other programs; it is no evidence.
         let interest = if flow.established() { 1 } else { 0 };
         for service in [Service::ReverseDns, Service::Rdap, Service::VirusTotal] {
-            let _ = self.ask(service, Subject::Address(to), interest);
+            if !ctx.site.is_own_public(to) {
+                let _ = self.ask(service, Subject::Address(to), interest);
+            }
         }
         let ping = matches!(flow.tuple.proto, proto::ICMP | proto::ICMPV6);
         if addr::is_public(from)
             && !ctx.site.is_local(from)
+            && !ctx.site.is_own_public(from)
             && !ping
             && let Some(question) = self.ask(Service::Spamhaus, Subject::Address(from), 10)
         {

@@ -121,6 +121,7 @@ pub struct Site {
     home: Vec<Network>,
     interface: Vec<Network>,
     own: Vec<IpAddr>,
+    public: Vec<IpAddr>,
     limits: Thresholds,
     dns_servers: Vec<IpAddr>,
     never_block: Vec<Network>,
@@ -192,6 +193,7 @@ impl Site {
             home: config.home_networks.clone(),
             interface: config.interface_networks.clone(),
             own: config.own_addresses.clone(),
+            public: config.public_addresses.clone(),
             limits: config.thresholds.clone(),
             dns_servers: Vec::new(),
             never_block: config.never_block.clone(),
@@ -344,6 +346,12 @@ impl Site {
     #[must_use]
     pub fn own_addresses(&self) -> &[IpAddr] {
         &self.own
+    }
+
+    /// Whether the internet sees this network under that address. Who had it before may have brought it onto a list.
+    #[must_use]
+    pub fn is_own_public(&self, addr: IpAddr) -> bool {
+        self.public.contains(&addr) || self.desk.own_address() == Some(addr)
     }
 
     /// What is never reported.

@@ -18,7 +18,7 @@ impl Site {
         {
             return Some(Shield::NoHost);
         }
-        if self.own.contains(&addr) {
+        if self.own.contains(&addr) || self.is_own_public(addr) {
             return Some(Shield::Own);
         }
         let mac = self.host(addr).and_then(|host| host.mac);

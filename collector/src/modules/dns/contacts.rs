@@ -143,7 +143,14 @@ fn is_nameless(flow: &FlowRecord, ctx: &mut Context<'_>) -> bool {
     };
     let inside = addr::is_private(ends.orig_addr) || site.is_local(ends.orig_addr);
     let asks = ctx.profile_state::<Contacts>().asks_since_us.is_some_and(|since| since < flow.start_us);
-    opened && inside && asks && !by_address && addr::is_public(to) && !site.is_local(to) && !is_named(to, ctx)
+    opened
+        && inside
+        && asks
+        && !by_address
+        && addr::is_public(to)
+        && !site.is_local(to)
+        && !site.is_own_public(to)
+        && !is_named(to, ctx)
 }
 
 /// Whether anybody here knows a name of the address, or it is a large organisation's.

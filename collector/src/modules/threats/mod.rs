@@ -217,7 +217,11 @@ impl Threats {
         Ok(Self { lists, local, data_folder, read })
     }
 
+    /// Our own public address is not bad because somebody had it before us.
     fn address(&self, addr: IpAddr, ctx: &Context<'_>) -> Option<(Listed, String)> {
+        if ctx.site.is_own_public(addr) {
+            return None;
+        }
         let (listed, network) = self.lists.load().address(addr, now_s(ctx))?;
         let alone = network.prefix == if addr.is_ipv4() { 32 } else { 128 };
         let place = if alone { String::new() } else { format!(" in the range {network}") };
@@ -277,6 +281,9 @@ impl Threats {
 
     /// A flow to an address.
     fn contact(&self, to: IpAddr, ctx: &mut Context<'_>) {
+        if ctx.site.is_own_public(to) {
+            return;
+        }
         if let Some((listed, range)) = self.address(to, ctx) {
             let text = format!(
                 "{} contacted the known bad address {}{range}: {}",

@@ -350,6 +350,22 @@ fn a_listed_network_by_its_number() {
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
+/// Who had our public address before us may have brought it onto a list.
+#[test]
+fn the_own_public_address_is_not_accused() {
+    let run = |own: &[&str]| {
+        let modules = Modules::of(vec![(&ABOUT, Box::new(with(&[("own.csv", OWN)])))]);
+        let public_addresses = own.iter().map(|addr| ip(addr)).collect();
+        let config = Config { shards: 1, public_addresses, ..Config::default() };
+        let question = flow(0.0, "10.0.0.5", "10.0.0.1", 53);
+        let mut records = contact("23.253.126.58");
+        records.push(rec(flow(1.0, "23.253.126.58", "9.9.9.9", 443)));
+        records.push(says(&question, dns("home.example", &["23.253.126.58"])));
+        run_with(modules, &config, records).evidence.len()
+    };
+    assert_eq!((run(&[]), run(&["8.8.4.4", "23.253.126.58"])), (5, 0));
+}
+
 #[test]
 fn a_folder_that_is_not_there_is_said() {
     let config = Config { local_ti_folder: Some("/nowhere/at/all".into()), ..Config::default() };
