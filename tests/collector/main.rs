@@ -18,6 +18,7 @@ mod letters;
 mod ordinary;
 mod program;
 mod published_letters;
+mod schedule;
 mod store;
 mod store_faults;
 mod updates;

@@ -126,6 +126,46 @@ fn feeds_are_fetched_compiled_and_found() {
     assert!(!dir.0.join("data/feeds/packed.list").exists());
 }
 
+/// One contact, one evidence, whatever the number of lists; the highest level of any of them, and each of the five is named with its link.
+#[test]
+fn the_same_in_five_feeds_is_one_evidence_that_names_five() {
+    let server = Server::start(|_, request| match request.path.as_str() {
+        // Each in another format.
+        "/1" => says("8.8.4.4\n"),
+        "/2" => says("ip,level,description\n8.8.4.4,low,C2\n"),
+        "/3" => says("{\"ip_address\": \"8.8.4.4\", \"malware\": \"Mirai\"}"),
+        "/4" => says("hxxp://8.8.4[.]4\n"),
+        "/5" => says("8.8.4.4-8.8.4.4,C2\n"),
+        _ => Answer::Says(404, "", String::new()),
+    });
+    let levels = ["low", "critical", "medium", "info", "low"];
+    let feeds: String = levels
+        .iter()
+        .enumerate()
+        .map(|(n, level)| {
+            format!("F{0},{1}/{0},bad,{level},24,t{0},https://f{0}.example/\n", n + 1, server.url(""))
+        })
+        .collect();
+    let dir = place("update-five", &feeds, "");
+    let (code, said) = update(&dir, &[]);
+    assert!(code == Some(0) && said.ends_with("5 of 5 are up to date\n"), "{said}");
+    dir.file("conn.log", connections(&["8.8.4.4", "8.8.4.4", "8.8.4.4"]));
+    let run = dir.slips(&["-f", "conn.log", "-o", "out"]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    let found: Vec<Value> = lines(&dir.0.join("out/evidence.jsonl"))
+        .into_iter()
+        .filter(|e| e["module"] == "threat_intelligence" && e["profile"] == "8.8.4.4")
+        .collect();
+    let [one] = found.as_slice() else { panic!("{found:?}") };
+    // Of F2 itself the word in its line counts, not the level of the feed.
+    assert_eq!(one["threat_level"], "medium", "{one}");
+    assert_eq!(
+        one["description"].as_str().unwrap(),
+        "10.0.0.5 contacted the known bad address 8.8.4.4: C2; Mirai (lists F1 https://f1.example/, F2 https://f2.example/, \
+         F3 https://f3.example/, F4 https://f4.example/, F5 https://f5.example/)"
+    );
+}
+
 /// Marks are sent back; an unchanged feed costs nothing; a shrunken or empty one is not believed.
 #[test]
 fn marks_and_lists_that_cannot_be_believed() {

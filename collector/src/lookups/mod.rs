@@ -23,7 +23,9 @@ pub use desk::{Desk, Say, State};
 pub use services::{Failure, Service};
 
 use crate::evidence::ThreatLevel;
+use crate::input::Text;
 use crate::profile::addr;
+use slips_agent::app::record::Http;
 
 /// What is asked about.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -37,6 +39,26 @@ pub enum Subject {
     /// MD5 of a file, hexadecimal.
     Md5(String),
 }
+
+impl Subject {
+    /// The URL of a request; `None` when it is none that could be asked about: without a host, through a proxy, too long.
+    #[must_use]
+    pub fn request(http: &Http<Text>, port: Option<u16>) -> Option<Self> {
+        let port = port.filter(|port| *port != 80).map_or_else(String::new, |port| format!(":{port}"));
+        let url = format!("http://{}{port}{}", http.host, http.uri);
+        let whole = !http.host.is_empty() && http.uri.starts_with('/') && url.len() <= MAX_URL;
+        whole.then_some(Self::Url(url))
+    }
+
+    /// A file.
+    #[must_use]
+    pub fn md5(hash: &[u8; 16]) -> Self {
+        Self::Md5(format!("{:032x}", u128::from_be_bytes(*hash)))
+    }
+}
+
+/// Longest URL that is asked about.
+const MAX_URL: usize = 2000;
 
 /// Who is asked about what.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -487,3 +487,93 @@ fn evidence_of_what_services_say() {
     assert!(shows("a.old.com", "b.old.com").is_empty());
     std::fs::remove_file(key).unwrap();
 }
+
+/// A list speaks at once, the service later and for both: the higher level and confidence, and everybody named.
+#[test]
+fn a_lists_word_and_a_services_word_add_up() {
+    let server = Server::start(|_, request| match request.path.as_str() {
+        "/v1/url/" => says(
+            &json!({"query_status": "ok", "threat": "malware_download", "urlhaus_reference": "https://urlhaus.abuse.ch/url/1/"}),
+        ),
+        "/v1/payload/" => says(&json!({"query_status": "ok", "signature": "Mirai", "virustotal": null})),
+        _ => Http::Says(404, "", String::new()),
+    });
+    let folder = std::env::temp_dir().join(format!("slips-verdicts-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let hash = "d41d8cd98f00b204e9800998ecf8427e";
+    std::fs::write(
+        folder.join("own_md5.csv"),
+        format!("{hash},low,a tool\n8.0.2.2,critical,a scanner\nhttp://old.com/bad.exe,critical,dropper\n"),
+    )
+    .unwrap();
+    let config = LookUps {
+        urlhaus: true,
+        urlhaus_server: server.url(""),
+        spamhaus: true,
+        resolver: Some(resolver(&[("2.2.0.8.zen.spamhaus.org", "127.0.0.3")])),
+        ..fast()
+    };
+    let desk = desk(&config, None);
+    for subject in [Subject::Url("http://old.com/bad.exe".to_owned()), Subject::Md5(hash.to_owned())] {
+        answer(&desk, &about(Service::Urlhaus, subject));
+    }
+    answer(&desk, &about(Service::Spamhaus, Subject::Address(ip("8.0.2.2"))));
+    let config = Config { shards: 1, desk, local_ti_folder: Some(folder.clone()), ..Config::default() };
+    let threats = crate::modules::threats::ENTRY;
+    let modules = Modules::of(vec![
+        (threats.about, (threats.make)(&config).unwrap()),
+        (ENTRY.about, (ENTRY.make)(&config).unwrap()),
+    ]);
+    let file = NoteBody::File(File {
+        sender: Some(ip("8.8.4.4")),
+        receiver: Some(ip("10.0.0.5")),
+        source: "HTTP".into(),
+        mime: "".into(),
+        name: "".into(),
+        bytes: 9,
+        md5: Some(crate::feeds::indicator::hex(hash).unwrap()),
+        sha1: None,
+        sha256: None,
+    });
+    let connection = flow(0.0, "10.0.0.5", "8.8.4.4", 80);
+    let outcome = run_with(
+        modules,
+        &config,
+        vec![
+            said(&connection, crate::modules::bench::http("old.com", "/bad.exe")),
+            Record::Note(Box::new(Note { uid: None, tuple: None, ts_us: at(1.0), body: file })),
+            rec(flow(2.0, "8.0.2.2", "10.0.0.5", 22)),
+        ],
+    );
+    let own = |kind: &str, who: &str| {
+        let found = outcome.of(kind);
+        let one =
+            found.iter().find(|e| e.profile == ip(who)).unwrap_or_else(|| panic!("{kind}: {outcome:#?}"));
+        (one.threat_level.name(), one.confidence, one.description.clone())
+    };
+    // By the list critical and 0.7, by URLhaus medium and 0.7.
+    let (level, confidence, text) = own("urlhaus_malicious_url", "10.0.0.5");
+    assert_eq!((level, confidence), ("critical", 0.7));
+    assert!(
+        text.ends_with(
+            "known to URLhaus as malware_download, see https://urlhaus.abuse.ch/url/1/; dropper (list own_md5.csv)"
+        ),
+        "{text}"
+    );
+    assert_eq!(
+        own("threat_intelligence_malicious_url", "10.0.0.5").0,
+        "critical",
+        "the list spoke for itself"
+    );
+    // By the list low and 1, by URLhaus high and 0.7.
+    let (level, confidence, text) = own("malicious_file_by_service", "10.0.0.5");
+    assert_eq!((level, confidence), ("high", 1.0));
+    assert!(
+        text.contains("known to URLhaus as Mirai") && text.contains("a tool (list own_md5.csv)"),
+        "{text}"
+    );
+    assert_eq!(own("malicious_downloaded_file", "10.0.0.5").0, "low");
+    // By the list critical, by Spamhaus medium.
+    assert_eq!(own("spamhaus_listed_ip", "8.0.2.2").0, "critical");
+    std::fs::remove_dir_all(folder).unwrap();
+}

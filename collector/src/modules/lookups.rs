@@ -10,6 +10,7 @@ use std::sync::Arc;
 use slips_agent::app::record::{AnswerData, App};
 use slips_agent::record::{AppRecord, FlowRecord, proto};
 
+use super::verdict::{Listings, Verdict};
 use super::{About, Context, Entry, Finding, Hook, Key, Kind, Module, Needs};
 use crate::config::Config;
 use crate::evidence::ThreatLevel;
@@ -55,7 +56,7 @@ const MISMATCH: Kind = Kind {
 const URL: Kind = Kind {
     name: "urlhaus_malicious_url",
     needs: &[Needs::Http],
-    rule: "URLhaus knows the URL of an HTTP request.",
+    rule: "URLhaus knows the URL of an HTTP request. If a list named it in the window too, the higher level and confidence count.",
     level: ThreatLevel::Medium,
     level_note: "VirusTotal's share in the answer rounded up, else medium; the same on the server",
     confidence: "0.7",
@@ -66,7 +67,7 @@ const URL: Kind = Kind {
 const FILE: Kind = Kind {
     name: "malicious_file_by_service",
     needs: &[Needs::Notes],
-    rule: "URLhaus or circl.lu's hashlookup knows the MD5 of a file as bad. Both: the higher level and the higher confidence count.",
+    rule: "URLhaus or circl.lu's hashlookup knows the MD5 of a file as bad. Of both, and of a list that named it in the window too, the highest level and confidence count.",
     level: ThreatLevel::High,
     level_note: "URLhaus: VirusTotal's share rounded up, else high; hashlookup: (100 − trust)/100 rounded up; the same on the sender",
     confidence: "URLhaus 0.7; hashlookup 0.5, 0.7, 1 for one, two, more sources",
@@ -77,7 +78,7 @@ const FILE: Kind = Kind {
 const SPAMHAUS: Kind = Kind {
     name: "spamhaus_listed_ip",
     needs: &[Needs::Flows],
-    rule: "A public address that opens a connection is in Spamhaus' SBL, CSS, XBL or DROP. Dial-up ranges (PBL) do not count.",
+    rule: "A public address that opens a connection is in Spamhaus' SBL, CSS, XBL or DROP. Dial-up ranges (PBL) do not count. If a list named it in the window too, the higher level and confidence count.",
     level: ThreatLevel::Medium,
     level_note: "",
     confidence: "1",
@@ -170,23 +171,26 @@ impl LookUps {
             What::Young { name, addresses } => self.young(name, addresses, answers, ctx),
             What::Mismatch { common, server_name } => mismatch(common, server_name, answers, ctx),
             What::Url { url, server } => {
-                if let Some((level, confidence, said)) = worst(answers) {
-                    let text = format!("{} asked for {url}, {said}", ctx.profile.addr);
-                    both(&URL, *server, level, confidence, &text, ctx);
+                if let Some(verdict) = together(answers, &Subject::Url(url.clone()), ctx) {
+                    let text = format!("{} asked for {url}, {}", ctx.profile.addr, verdict.said);
+                    both(&URL, *server, verdict.level, verdict.confidence, &text, ctx);
                 }
             }
             What::File { hash, sender } => {
-                if let Some((level, confidence, said)) = worst(answers) {
+                if let Some(verdict) = together(answers, &Subject::Md5(hash.clone()), ctx) {
                     let text = format!(
-                        "{} got a file from {} that is {said} (MD5 {hash})",
+                        "{} got a file from {} that is {} (MD5 {hash})",
                         ctx.profile.addr,
-                        ctx.site.show(*sender)
+                        ctx.site.show(*sender),
+                        verdict.said
                     );
-                    both(&FILE, *sender, level, confidence, &text, ctx);
+                    both(&FILE, *sender, verdict.level, verdict.confidence, &text, ctx);
                 }
             }
             What::Spamhaus { from } => {
-                if let Some((level, confidence, said)) = worst(answers) {
+                if let Some(Verdict { level, confidence, said }) =
+                    together(answers, &Subject::Address(*from), ctx)
+                {
                     let text = format!("{} opened a connection and is {said}", ctx.site.show(*from));
                     ctx.raise(Finding { level, confidence, ..ctx.finding(&SPAMHAUS, *from, text) });
                 }
@@ -242,20 +246,14 @@ fn mismatch(common: &str, server_name: &str, answers: &[Arc<Answer>], ctx: &mut 
     ctx.raise(Finding { confidence: 0.8, ..ctx.finding(&MISMATCH, server_name, text) });
 }
 
-/// What the worst answers say together: the highest level, the highest confidence, everything that is said.
-fn worst(answers: &[Arc<Answer>]) -> Option<(ThreatLevel, f64, String)> {
-    let mut all: Option<(ThreatLevel, f64, String)> = None;
-    for answer in answers {
-        let (Answer::Bad { confidence, text, link, .. }, Some(level)) = (&**answer, answer.level()) else {
-            continue;
-        };
-        let said = if link.is_empty() { text.clone() } else { format!("{text}, see {link}") };
-        all = Some(match all {
-            None => (level, *confidence, said),
-            Some((l, c, s)) => (l.max(level), c.max(*confidence), format!("{s}; {said}")),
-        });
-    }
-    all
+/// What services say together, and with them the lists that named the thing in this window. `None` when no service calls it bad.
+fn together(answers: &[Arc<Answer>], subject: &Subject, ctx: &mut Context<'_>) -> Option<Verdict> {
+    let services = answers.iter().filter_map(|answer| Verdict::of_service(answer)).reduce(Verdict::join)?;
+    let lists = ctx.window_state_if::<Listings>().and_then(|listings| listings.get(subject).cloned());
+    Some(match lists {
+        Some(lists) => services.join(lists),
+        None => services,
+    })
 }
 
 impl Module for LookUps {
@@ -307,12 +305,7 @@ impl Module for LookUps {
             }
             App::Http(http) => {
                 let server = app.tuple.resp_addr;
-                let port =
-                    ctx.subject.port.filter(|port| *port != 80).map_or_else(String::new, |p| format!(":{p}"));
-                let url = format!("http://{}{port}{}", http.host, http.uri);
-                if http.host.is_empty() || !http.uri.starts_with('/') || url.len() > 2000 {
-                    return;
-                }
+                let Some(Subject::Url(url)) = Subject::request(http, ctx.subject.port) else { return };
                 let _ = self.ask(Service::VirusTotal, Subject::Url(url.clone()), 20);
                 let question = self.ask(Service::Urlhaus, Subject::Url(url.clone()), 20);
                 self.follow(question.into_iter().collect(), What::Url { url, server }, ctx);
@@ -327,7 +320,7 @@ impl Module for LookUps {
         if ctx.subject.role != Role::Client || sender == ctx.profile.addr {
             return;
         }
-        let hash = format!("{:032x}", u128::from_be_bytes(md5));
+        let Subject::Md5(hash) = Subject::md5(&md5) else { return };
         let _ = self.ask(Service::VirusTotal, Subject::Md5(hash.clone()), 50);
         let services = [Service::Urlhaus, Service::Hashlookup];
         let questions =

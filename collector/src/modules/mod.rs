@@ -38,6 +38,7 @@ pub mod spreading;
 pub mod threats;
 pub mod unknown_port;
 pub mod upload;
+pub mod verdict;
 
 use slips_agent::record::{AppRecord, ArpRecord, FlowRecord};
 

@@ -14,7 +14,8 @@ use arc_swap::ArcSwap;
 use slips_agent::app::record::{AnswerData, App, Dns, Http, Tls};
 use slips_agent::record::{AppRecord, FlowRecord, proto};
 
-use super::{About, Context, Entry, Finding, Hook, Key, Kind, Module, Needs};
+use super::verdict::{Listings, Verdict, said};
+use super::{About, Context, Entry, Finding, Hook, Key, Kind, Module};
 use crate::config::Config;
 use crate::evidence::ThreatLevel;
 use crate::feeds::indicator::url_key;
@@ -22,8 +23,15 @@ use crate::feeds::lists::state;
 use crate::feeds::{Index, Indicator, Listed, Lists};
 use crate::input::note::File;
 use crate::input::{Note, NoteBody, Text};
+use crate::lookups::Subject;
 use crate::mapped::Stamp;
 use crate::profile::{Role, addr};
+
+mod kinds;
+
+use kinds::{
+    ANSWER_OF_QUERY, ASN, CERT, DNS_ANSWER, DOH, DOMAIN, FILE, FROM_IP, JA3, JA3S, JA4, TO_IP, TOR, URL,
+};
 
 /// For the list of modules.
 pub const ENTRY: Entry = Entry { about: &ABOUT, make };
@@ -32,162 +40,7 @@ static ABOUT: About = About {
     name: "threat_intelligence",
     purpose: "Finds contacts with addresses and names that are on your lists of bad ones.",
     hears: &[Hook::Flow, Hook::Ongoing, Hook::App, Hook::Note],
-    kinds: &[
-        TO_IP,
-        FROM_IP,
-        DOMAIN,
-        DNS_ANSWER,
-        ANSWER_OF_QUERY,
-        JA3,
-        JA3S,
-        JA4,
-        CERT,
-        FILE,
-        URL,
-        ASN,
-        TOR,
-        DOH,
-    ],
-};
-
-const KEYS: &[&str] =
-    &["[threatintelligence] download_path_for_local_threat_intelligence", "[update] data_folder"];
-const SOURCE: &str =
-    "Slips 1.1.21, threat intelligence; ours joins an indicator of several lists and keeps the highest level";
-const PROOF: &str = "collector/src/modules/threats/tests.rs";
-
-const TO_IP: Kind = Kind {
-    name: "threat_intelligence_to_blacklisted_ip",
-    needs: &[Needs::Flows],
-    rule: "A flow to an address that is listed, or lies in a listed range (the narrowest counts). Not outgoing ICMP.",
-    level: ThreatLevel::Low,
-    level_note: "and the list's level, else medium, on the listed address",
-    confidence: "1",
-    keys: KEYS,
-    source: SOURCE,
-    proof: PROOF,
-};
-
-const FROM_IP: Kind = Kind {
-    name: "threat_intelligence_from_blacklisted_ip",
-    rule: "A flow from an address that is listed, or lies in a listed range. Evidence on the listed address.",
-    level: ThreatLevel::Medium,
-    level_note: "the list's level, else medium",
-    ..TO_IP
-};
-
-const DOMAIN: Kind = Kind {
-    name: "threat_intelligence_blacklisted_domain",
-    needs: &[Needs::Dns, Needs::Tls, Needs::Http],
-    rule: "A DNS question, TLS server name or HTTP host is listed or below a listed domain; not .arpa, not .local.",
-    level: ThreatLevel::High,
-    level_note: "the list's level, else high; the same on the first address it resolved to",
-    confidence: "1; 0.7 below a listed domain",
-    ..TO_IP
-};
-
-const DNS_ANSWER: Kind = Kind {
-    name: "threat_intelligence_blacklisted_dns_answer",
-    needs: &[Needs::Dns],
-    rule: "A DNS reply holds a listed address or canonical name.",
-    level: ThreatLevel::Medium,
-    level_note: "the list's level, else medium for an address and high for a name; the same on the address",
-    confidence: "1; 0.7 for a name below a listed domain",
-    ..TO_IP
-};
-
-const ANSWER_OF_QUERY: Kind = Kind {
-    name: "threat_intelligence_answer_of_blacklisted_query",
-    needs: &[Needs::Dns],
-    rule: "A DNS reply to a question for a listed name holds a public address.",
-    level: ThreatLevel::High,
-    level_note: "the list's level, else high; the same on each address",
-    confidence: "1; 0.7 below a listed domain",
-    ..TO_IP
-};
-
-const JA3: Kind = Kind {
-    name: "malicious_ja3",
-    needs: &[Needs::Tls],
-    rule: "The JA3 of a TLS client is listed.",
-    level: ThreatLevel::Medium,
-    level_note: "the list's level, else medium",
-    confidence: "1",
-    ..TO_IP
-};
-
-const JA3S: Kind = Kind {
-    name: "malicious_ja3s",
-    needs: &[Needs::Tls],
-    rule: "The JA3S of a TLS server is listed.",
-    level: ThreatLevel::Low,
-    level_note: "and the list's level, else medium, on the server",
-    confidence: "1",
-    ..TO_IP
-};
-
-const JA4: Kind =
-    Kind { name: "malicious_ja4", rule: "The JA4 of a TLS client is listed.", source: "own, as JA3", ..JA3 };
-
-const CERT: Kind = Kind {
-    name: "malicious_ssl_cert",
-    needs: &[Needs::Tls],
-    rule: "The SHA-1 or SHA-256 of a certificate that a TLS server showed is listed.",
-    level: ThreatLevel::Low,
-    level_note: "and the list's level, else high, on the server",
-    confidence: "1",
-    ..TO_IP
-};
-
-const FILE: Kind = Kind {
-    name: "malicious_downloaded_file",
-    needs: &[Needs::Notes],
-    rule: "The MD5, SHA-1 or SHA-256 of a file that Zeek or Suricata saw is listed.",
-    level: ThreatLevel::High,
-    level_note: "the list's level, else high; the same on the sender",
-    confidence: "1",
-    ..TO_IP
-};
-
-const URL: Kind = Kind {
-    name: "threat_intelligence_malicious_url",
-    needs: &[Needs::Http],
-    rule: "The URL of an HTTP request (host, port and path; the scheme does not count) is listed.",
-    level: ThreatLevel::Medium,
-    level_note: "the list's level, else medium; the same on the server",
-    confidence: "0.7",
-    ..TO_IP
-};
-
-const ASN: Kind = Kind {
-    name: "threat_intelligence_blacklisted_asn",
-    rule: "A flow to an address whose autonomous system is listed. Needs a database ([geoip] databases). Not what is listed by address.",
-    level: ThreatLevel::Medium,
-    level_note: "the list's level, else medium; the same on the address",
-    confidence: "0.8",
-    source: "Slips 1.1.21, where it ends the module instead of being raised",
-    ..TO_IP
-};
-
-const TOR: Kind = Kind {
-    name: "tor_exit_node",
-    rule: "A flow to an address that is an exit of Tor (feeds of that use in models/feeds.csv).",
-    level: ThreatLevel::Info,
-    level_note: "and info on the exit",
-    confidence: "1",
-    source: "Slips 1.1.21",
-    ..TO_IP
-};
-
-const DOH: Kind = Kind {
-    name: "dns_over_https",
-    needs: &[Needs::Tls],
-    rule: "TLS to a known server of DNS over HTTPS, by its name or address on port 443 (feeds of that use in models/feeds.csv): names asked there cannot be seen here.",
-    level: ThreatLevel::Info,
-    level_note: "",
-    confidence: "0.9",
-    source: "Slips 1.1.21, where it is a kind of DIFFERENT_LOCALNET",
-    ..TO_IP
+    kinds: kinds::ALL,
 };
 
 /// Confidence of a name below a listed domain.
@@ -255,6 +108,8 @@ impl Threats {
                     said(&listed)
                 );
                 let level = listed.level.unwrap_or(FROM_IP.level);
+                let verdict = Verdict::of_lists(&listed, FROM_IP.level, 1.0);
+                ctx.window_state::<Listings>().add(Subject::Address(ends.orig_addr), verdict);
                 ctx.raise(Finding { level, ..ctx.finding(&FROM_IP, (), text) });
             }
             let ping = matches!(ends.proto, proto::ICMP | proto::ICMPV6);
@@ -350,6 +205,10 @@ impl Threats {
         );
         let text = text.replace("http://http://", "http://");
         let level = listed.level.unwrap_or(URL.level);
+        if let Some(subject) = Subject::request(http, ctx.subject.port) {
+            let verdict = Verdict::of_lists(&listed, URL.level, 0.7);
+            ctx.window_state::<Listings>().add(subject, verdict);
+        }
         let key = Key::from((server, shown.as_str()));
         ctx.raise(Finding { level, confidence: 0.7, ..ctx.finding(&URL, key.clone(), text.clone()) });
         ctx.raise_on(&URL, server, key, level, 0.7, text);
@@ -515,6 +374,10 @@ impl Threats {
             said(&listed)
         );
         let level = listed.level.unwrap_or(FILE.level);
+        if let Some(md5) = &file.md5 {
+            let verdict = Verdict::of_lists(&listed, FILE.level, 1.0);
+            ctx.window_state::<Listings>().add(Subject::md5(md5), verdict);
+        }
         both_ends(&FILE, sender, level, level, 1.0, &text, ctx);
     }
 }
@@ -599,22 +462,6 @@ fn place(name: &str, entry: &str) -> String {
         "a known bad name".to_owned()
     } else {
         format!("which belongs to the known bad domain {entry}")
-    }
-}
-
-/// Lists that are named in a sentence; the rest is counted.
-const NAMED: usize = 5;
-
-/// What the lists say of it.
-fn said(listed: &Listed) -> String {
-    let named: Vec<&str> = listed.sources.iter().take(NAMED).map(String::as_str).collect();
-    let more = listed.sources.len() - named.len();
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let lists = if listed.sources.len() == 1 { "list" } else { "lists" };
-    let lists = format!("{lists} {}{more}", named.join(", "));
-    match listed.description.as_str() {
-        "" => lists,
-        text => format!("{text} ({lists})"),
     }
 }
 
