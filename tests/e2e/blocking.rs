@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use slips::store::{Address, Reader, RunId};
 
 use crate::support::broker::{Ended, Mosquitto, Process, Scratch, agent, wait_until};
 use crate::support::netns::{LEFT, Pair, RIGHT, possible};
@@ -42,6 +43,28 @@ fn an_attacker_is_blocked_on_the_collectors_own_machine() {
         let slips = Process::start(&mut command, "slips -i -p");
         wait_until("it watches", LONG, || scratch.0.join("out/summary.json").exists() || reaches(&right));
         assert!(reaches(&right));
+        // By a person in front of Kalipso, who changes his mind.
+        let store = Address::File(scratch.0.join("out/slips.db"));
+        wait_until("the store has traffic", LONG, || {
+            reaches(&right);
+            let runs = Reader::open(&store).and_then(|mut reader| reader.runs());
+            runs.is_ok_and(|runs| runs.first().is_some_and(|run| run.clock_us > 0))
+        });
+        let mut reader = Reader::open(&store).unwrap();
+        let run = reader.runs().unwrap()[0].id;
+        assert_eq!(
+            asked(&mut reader, run, "block", LEFT),
+            (false, format!("{LEFT} is this machine itself: it is never blocked"))
+        );
+        let (done, said) = asked(&mut reader, run, "block", RIGHT);
+        assert!(done && said.ends_with("because you asked for it: by a test"), "{said}");
+        wait_until("the other end is cut off", LONG, || !reaches(&right));
+        let (done, said) = asked(&mut reader, run, "unblock", RIGHT);
+        assert!(done && said.contains("is no longer blocked because you asked for it"), "{said}");
+        wait_until("the other end is released", LONG, || reaches(&right));
+        assert_eq!(asked(&mut reader, run, "unblock", RIGHT), (false, format!("{RIGHT} is not blocked")));
+        let blocks = reader.blocks(run).unwrap();
+        assert!(blocks.len() == 1 && blocks[0].lifted && blocks[0].alert.is_none(), "{blocks:?}");
         wait_until("the attacker is cut off", LONG, || {
             scan(&right);
             !reaches(&right)
@@ -53,6 +76,18 @@ fn an_attacker_is_blocked_on_the_collectors_own_machine() {
         assert!(reaches(&right), "the end releases everybody");
     };
     Pair::inside(&left, test).join().unwrap();
+}
+
+/// The answer to a command of a viewer.
+fn asked(reader: &mut Reader, run: RunId, verb: &str, subject: &str) -> (bool, String) {
+    let id = reader.ask(run, verb, subject, "by a test").unwrap();
+    let mut answered = None;
+    wait_until("the command is answered", LONG, || {
+        let commands = reader.commands(run).unwrap_or_default();
+        answered = commands.into_iter().find(|c| c.id == id && c.answer.is_some());
+        answered.is_some()
+    });
+    answered.map(|c| (c.done, c.answer.unwrap_or_default())).unwrap()
 }
 
 fn sensor(broker: &Mosquitto, words: &[&str]) -> Ended {
@@ -92,6 +127,26 @@ fn an_attacker_is_blocked_by_the_agent_and_released_by_command() {
         assert!(reaches(&right));
         let ended = sensor(&broker, &["block", LEFT, "600"]);
         assert!(ended.expect_code(1).err.contains("it is this machine itself"), "{ended:?}");
+        // By a person in front of Kalipso, through the store of the collector.
+        let mut reader = Reader::open(&Address::File(scratch.0.join("out/slips.db"))).unwrap();
+        wait_until("the site has traffic", LONG, || {
+            reaches(&right);
+            reader.runs().is_ok_and(|runs| runs.first().is_some_and(|run| run.clock_us > 0))
+        });
+        let run = reader.runs().unwrap()[0].id;
+        assert_eq!(reader.runs().unwrap()[0].site, "home");
+        let (done, said) = asked(&mut reader, run, "block", RIGHT);
+        assert!(done, "{said}");
+        wait_until("the other end is cut off", LONG, || !reaches(&right));
+        let (done, said) = asked(&mut reader, run, "unblock", RIGHT);
+        assert!(done, "{said}");
+        wait_until("the other end is released", LONG, || reaches(&right));
+        let sensors = reader.sensors(run).unwrap();
+        assert_eq!(
+            sensors.iter().map(|s| (&*s.name, s.online)).collect::<Vec<_>>(),
+            [("router", Some(true))]
+        );
+        assert!(!sensors[0].version.is_empty());
         // By the collector's own decision.
         wait_until("the attacker is cut off", LONG, || {
             scan(&right);

@@ -8,10 +8,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::grid::Grid;
-use super::round::{Ask, Draft, Event, Outcome, What};
+use super::inbox::{Outcome as Answered, Wish};
+use super::round::{Ask, Asked, Draft, Event, Outcome, What};
 use super::site::Named;
 use super::stored::{self, News};
-use crate::evidence::blocking::Decision;
+use crate::evidence::blocking::{Decision, Shield};
 use crate::evidence::{Alert, Book, Evidence, Herald, Where};
 use crate::output::{Counts, Error, Folder, Summary, WindowView};
 use crate::store::{Row, Tap};
@@ -28,6 +29,8 @@ pub struct Head {
     pub named: Vec<Named>,
     /// Names for the store.
     pub names: Vec<Row>,
+    /// What others ask for.
+    pub asked: Vec<Asked>,
 }
 
 /// See the head of the file.
@@ -72,6 +75,10 @@ impl Judge {
             self.event(event);
         }
         self.unblock(head.end_us);
+        for asked in head.asked {
+            let Asked { wish, answer, shield } = asked;
+            answer.give(self.asked(wish, shield, head.end_us));
+        }
         self.folder.named(&head.named);
         if self.tap.on() {
             rows.iter_mut().for_each(|row| stored::number(row, &mut self.book));
@@ -126,6 +133,22 @@ impl Judge {
                     news.touched.insert((window, finding.profile));
                 }
                 self.book.take(*finding, place, &mut Told(&self.folder, news));
+            }
+        }
+    }
+
+    /// What somebody outside asks for, at the end of a round.
+    fn asked(&mut self, wish: Wish, shield: Option<Shield>, now_us: u64) -> Answered {
+        if now_us == 0 {
+            return Err("there was no traffic yet".to_owned());
+        }
+        let news = self.tap.on().then_some(&mut self.news);
+        match wish {
+            Wish::Block { addr, why } => {
+                self.book.block(addr, now_us, &why, shield, &mut Told(&self.folder, news))
+            }
+            Wish::Unblock { addr, why } => {
+                self.book.unblock(addr, now_us, &why, &mut Told(&self.folder, news))
             }
         }
     }

@@ -13,6 +13,7 @@ mod budget;
 mod clock;
 mod grid;
 mod hooks;
+pub mod inbox;
 mod judge;
 mod outbox;
 mod pages;
@@ -43,9 +44,10 @@ use crate::output::{self, Folder, Summary};
 use crate::store::{Row, Tap};
 use grid::Grid;
 use hooks::Hooks;
+use inbox::Inbox;
 use judge::{Head, Judge};
 use pages::Pages;
-use round::{Ask, Change, Item, Share};
+use round::{Ask, Asked, Change, Item, Share};
 use shard::Shard;
 use site::Stage;
 use workers::Workers;
@@ -195,7 +197,7 @@ impl Engine {
     pub fn finish(mut self) -> Result<(Summary, Option<output::Error>), Error> {
         self.send(Ask::Finish);
         let summary = self.answer()?;
-        Ok((summary, self.trouble))
+        Ok((summary, self.trouble.take()))
     }
 
     fn answer(&mut self) -> Result<Summary, Error> {
@@ -230,6 +232,25 @@ impl Engine {
         rows
     }
 
+    /// Carries out what others ask for, if they do, without waiting for the next record.
+    pub fn attend(&mut self) {
+        if self.asked() {
+            self.send(Ask::Nothing);
+        }
+    }
+
+    /// Whether others ask for something.
+    fn asked(&self) -> bool {
+        self.tap.inbox().is_some_and(Inbox::any)
+    }
+
+    /// What others ask for, with what the site knows of it.
+    fn wishes(&self) -> Vec<Asked> {
+        let taken = self.tap.inbox().map(Inbox::take).unwrap_or_default();
+        let site = self.stage.site();
+        taken.into_iter().map(|(wish, answer)| Asked::new(wish, answer, site)).collect()
+    }
+
     fn send(&mut self, ask: Ask) {
         if self.failed {
             return;
@@ -250,7 +271,8 @@ impl Engine {
         self.lanes.count = 0;
         let names = self.names(ask);
         let named = self.stage.named();
-        let head = Head { end_us, ask, counts: self.stage.counts().clone(), named, names };
+        let asked = self.wishes();
+        let head = Head { end_us, ask, counts: self.stage.counts().clone(), named, names, asked };
         self.failed = !self.workers.send(head, shares);
         while let Some(answer) = self.workers.ready() {
             let _ = self.noted(answer);
@@ -271,7 +293,7 @@ impl Intake for Engine {
         if self.refresh.0.load(Ordering::Relaxed) {
             self.refresh.0.store(false, Ordering::Relaxed);
             self.send(Ask::Report);
-        } else if self.lanes.count >= ROUND {
+        } else if self.lanes.count >= ROUND || self.asked() {
             self.send(Ask::Nothing);
         }
     }
@@ -281,6 +303,14 @@ impl Intake for Engine {
         self.stage.live(now_us);
         let ask = if self.refresh.0.swap(false, Ordering::Relaxed) { Ask::Report } else { Ask::Nothing };
         self.send(ask);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(inbox) = self.tap.inbox() {
+            inbox.close();
+        }
     }
 }
 

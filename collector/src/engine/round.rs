@@ -12,7 +12,8 @@ use slips_agent::record::{AppRecord, ArpRecord, FlowRecord};
 use slips_agent::window::PartBuf;
 use slips_agent::wire::Folded;
 
-use super::site::Update;
+use super::inbox::{Answer, Wish};
+use super::site::{Site, Update};
 use crate::evidence::blocking::Shield;
 use crate::info::Country;
 use crate::input::{Note, Text};
@@ -112,6 +113,26 @@ pub struct Share {
     pub end_us: u64,
     /// What to do then.
     pub ask: Ask,
+}
+
+/// What somebody outside asks for, with what the site knows of it.
+pub struct Asked {
+    /// What.
+    pub wish: Wish,
+    /// Who waits for the outcome.
+    pub answer: Answer,
+    /// Why the address is never blocked, if it is not.
+    pub shield: Option<Shield>,
+}
+
+impl Asked {
+    /// At this place of the stream.
+    pub fn new(wish: Wish, answer: Answer, site: &Site) -> Self {
+        let shield = match &wish {
+            Wish::Block { addr, .. } | Wish::Unblock { addr, .. } => site.shield(*addr),
+        };
+        Self { wish, answer, shield }
+    }
 }
 
 /// Place of an event. Times are the site's clock, which rises with the records: so what is due at a time comes before the

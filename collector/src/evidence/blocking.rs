@@ -1,6 +1,6 @@
 //! Who is blocked, from when until when, and why: the decision. Carrying it out is for others.
 //!
-//! Enters: alerts, and the clock of the site. Leaves: a stream of [`Decision`]s in traffic time, each with its number; whoever carries
+//! Enters: alerts, what people ask for, and the clock of the site. Leaves: a stream of [`Decision`]s in traffic time, each with its number; whoever carries
 //! them out (a packet filter here, the agents) follows the stream and needs nothing else. Rule (Slips 1.1.21): an alert blocks its
 //! profile until the end of the window `n` after the present one; `n` is 1 at first, grows by 1 with each further alert and falls by 1
 //! with each window without one, so that who goes on is blocked for longer. Never blocked: what the site cannot do without
@@ -92,19 +92,52 @@ pub struct Decision {
     pub reason: String,
 }
 
-/// What an alert brings to the decision.
+/// What asks for a decision.
 #[derive(Clone, Copy, Debug)]
 pub struct Cause<'a> {
-    /// Who.
+    /// Who is to be blocked.
     pub profile: IpAddr,
     /// Traffic time.
     pub now_us: u64,
-    /// Number of the alert.
-    pub alert: u64,
-    /// Its evidence.
-    pub evidence: &'a [u64],
+    /// What it is for.
+    pub why: Why<'a>,
     /// Whether the profile is never blocked.
     pub shield: Option<Shield>,
+}
+
+/// See [`Cause`].
+#[derive(Clone, Copy, Debug)]
+pub enum Why<'a> {
+    /// An alert, with its evidence.
+    Alert(u64, &'a [u64]),
+    /// A person, with his words.
+    Asked(&'a str),
+}
+
+impl Why<'_> {
+    const fn alert(&self) -> Option<u64> {
+        match self {
+            Self::Alert(id, _) => Some(*id),
+            Self::Asked(_) => None,
+        }
+    }
+
+    fn evidence(&self) -> Vec<u64> {
+        match self {
+            Self::Alert(_, evidence) => evidence.to_vec(),
+            Self::Asked(_) => Vec::new(),
+        }
+    }
+}
+
+impl std::fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Alert(id, _) => write!(f, "because of alert {id}"),
+            Self::Asked("") => f.write_str("because you asked for it"),
+            Self::Asked(why) => write!(f, "because you asked for it: {why}"),
+        }
+    }
 }
 
 /// The block list of one site.
@@ -153,14 +186,15 @@ impl Blocks {
         self.ends.first().map(|(until_us, _)| *until_us)
     }
 
-    /// An alert. Gives the decisions in order: one about its profile, before it one that makes room if that is needed.
-    pub fn alert(&mut self, cause: Cause<'_>) -> Vec<Decision> {
+    /// An alert, or a person who asks for what an alert would do. Gives the decisions in order: one about the profile, before it one that
+    /// makes room if that is needed.
+    pub fn block(&mut self, cause: Cause<'_>) -> Vec<Decision> {
         let (addr, now_us) = (cause.profile, cause.now_us);
         let mut decisions = Vec::new();
         if let Some(shield) = cause.shield {
             decisions.push(Decision {
-                alert: Some(cause.alert),
-                evidence: cause.evidence.to_vec(),
+                alert: cause.why.alert(),
+                evidence: cause.why.evidence(),
                 ..self.decide(
                     Action::Spare,
                     addr,
@@ -192,17 +226,15 @@ impl Blocks {
         self.blocked.insert(addr, Block { since_us, until_us, counted: window, windows });
         let until = crate::output::clock(until_us);
         let (action, reason) = match before {
-            None => {
-                (Action::Block, format!("{addr} is blocked until {until} because of alert {}", cause.alert))
+            None => (Action::Block, format!("{addr} is blocked until {until} {}", cause.why)),
+            Some(_) => {
+                let goes_on = if cause.why.alert().is_some() { " goes on, so it" } else { "" };
+                (Action::Extend, format!("{addr}{goes_on} is blocked until {until} {}", cause.why))
             }
-            Some(_) => (
-                Action::Extend,
-                format!("{addr} goes on, so it is blocked until {until} because of alert {}", cause.alert),
-            ),
         };
         decisions.push(Decision {
-            alert: Some(cause.alert),
-            evidence: cause.evidence.to_vec(),
+            alert: cause.why.alert(),
+            evidence: cause.why.evidence(),
             ..self.decide(action, addr, now_us, (since_us, until_us), windows, reason)
         });
         decisions
@@ -212,6 +244,13 @@ impl Blocks {
     pub fn due(&mut self, now_us: u64) -> Option<Decision> {
         let (until_us, addr) = self.ends.first().copied().filter(|(until_us, _)| *until_us <= now_us)?;
         self.release(addr, until_us, "was quiet for long enough")
+    }
+
+    /// A person asks to end a block. `None` if there is none.
+    pub fn end(&mut self, addr: IpAddr, now_us: u64, why: &str) -> Option<Decision> {
+        let decision = self.release(addr, now_us, "")?;
+        let reason = format!("{addr} is no longer blocked {}", Why::Asked(why));
+        Some(Decision { reason, ..decision })
     }
 
     fn release(&mut self, addr: IpAddr, ts_us: u64, why: &str) -> Option<Decision> {
@@ -259,8 +298,8 @@ mod tests {
     }
 
     fn alert(blocks: &mut Blocks, n: u32, now_us: u64) -> Decision {
-        let cause = Cause { profile: addr(n), now_us, alert: 7, evidence: &[1, 2], shield: None };
-        blocks.alert(cause).pop().unwrap()
+        let cause = Cause { profile: addr(n), now_us, why: Why::Alert(7, &[1, 2]), shield: None };
+        blocks.block(cause).pop().unwrap()
     }
 
     fn hours(decision: &Decision) -> (Action, u32, u64) {
@@ -296,9 +335,9 @@ mod tests {
     #[test]
     fn what_the_site_needs_is_spared_and_told() {
         let mut blocks = Blocks::new(u64::MAX);
-        let cause =
-            Cause { profile: addr(1), now_us: 5, alert: 1, evidence: &[4], shield: Some(Shield::Gateway) };
-        let decisions = blocks.alert(cause);
+        let why = Why::Alert(1, &[4]);
+        let cause = Cause { profile: addr(1), now_us: 5, why, shield: Some(Shield::Gateway) };
+        let decisions = blocks.block(cause);
         let [spared] = decisions.as_slice() else { panic!("{decisions:?}") };
         assert_eq!((spared.action, blocks.is_blocked(addr(1))), (Action::Spare, false));
         assert_eq!(spared.reason, "10.0.0.1 is the gateway to the internet");
@@ -310,13 +349,29 @@ mod tests {
     }
 
     #[test]
+    fn a_person_blocks_for_longer_and_releases() {
+        let mut blocks = Blocks::new(HOUR);
+        let asked = |why| Cause { profile: addr(1), now_us: HOUR + 5, why: Why::Asked(why), shield: None };
+        let first = blocks.block(asked("")).pop().unwrap();
+        assert_eq!((hours(&first), first.alert), ((Action::Block, 1, 3), None));
+        assert!(first.reason.ends_with("because you asked for it"), "{}", first.reason);
+        let again = blocks.block(asked("it is the camera")).pop().unwrap();
+        assert_eq!(hours(&again), (Action::Extend, 2, 4));
+        assert!(again.reason.ends_with("because you asked for it: it is the camera"), "{}", again.reason);
+        let end = blocks.end(addr(1), HOUR + 9, "repaired").unwrap();
+        assert_eq!((end.action, end.ts_us, end.until_us), (Action::Unblock, HOUR + 9, HOUR + 9));
+        assert_eq!(end.reason, "10.0.0.1 is no longer blocked because you asked for it: repaired");
+        assert!(blocks.end(addr(1), HOUR + 9, "").is_none() && blocks.due(u64::MAX).is_none());
+    }
+
+    #[test]
     fn a_full_list_makes_room_and_says_so() {
         let mut blocks = Blocks::new(HOUR);
         for n in 0..Blocks::MAX_BLOCKED as u32 {
             alert(&mut blocks, n, HOUR * (1 + u64::from(n == 0)));
         }
-        let cause = Cause { profile: addr(70_000), now_us: HOUR, alert: 1, evidence: &[], shield: None };
-        let actions: Vec<_> = blocks.alert(cause).iter().map(|d| (d.action, d.address)).collect();
+        let cause = Cause { profile: addr(70_000), now_us: HOUR, why: Why::Asked(""), shield: None };
+        let actions: Vec<_> = blocks.block(cause).iter().map(|d| (d.action, d.address)).collect();
         assert_eq!(actions, [(Action::Unblock, addr(1)), (Action::Block, addr(70_000))]);
         assert_eq!(blocks.blocked.len(), Blocks::MAX_BLOCKED);
     }

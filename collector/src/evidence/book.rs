@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::blocking::{Blocks, Cause, Decision, Shield};
+use super::blocking::{Blocks, Cause, Decision, Shield, Why};
 use super::past::{Past, Rest};
 use super::{Alert, Evidence, MAX_FLOWS, Side, ThreatLevel};
 use crate::engine::site::{Generations, Table};
@@ -275,14 +275,8 @@ impl Book {
         let ids: Vec<u64> = used.lines.iter().map(|(id, _)| *id).collect();
         let text = sentence(profile, &used, self.width_us, earlier);
         let Some(page) = self.windows.get_mut(&(place.window, profile)) else { return };
-        let cause = Cause {
-            profile,
-            now_us: place.now_us,
-            alert: self.last_alert,
-            evidence: &ids,
-            shield: place.shield,
-        };
-        let decisions = self.blocks.alert(cause);
+        let why = Why::Alert(self.last_alert, &ids);
+        let decisions = self.blocks.block(Cause { profile, now_us: place.now_us, why, shield: place.shield });
         page.blocked |= place.shield.is_none();
         herald.alert(&Alert {
             id: self.last_alert,
@@ -298,6 +292,34 @@ impl Book {
             blocked: place.shield.is_none(),
         });
         decisions.iter().for_each(|decision| herald.decide(decision));
+    }
+
+    /// A person asks to block an address at `now_us`. Gives the sentence of the decision: it may be that the address is spared.
+    pub fn block(
+        &mut self,
+        addr: IpAddr,
+        now_us: u64,
+        why: &str,
+        shield: Option<Shield>,
+        herald: &mut impl Herald,
+    ) -> Result<String, String> {
+        let decisions = self.blocks.block(Cause { profile: addr, now_us, why: Why::Asked(why), shield });
+        decisions.iter().for_each(|decision| herald.decide(decision));
+        let said = decisions.into_iter().next_back().map(|decision| decision.reason).unwrap_or_default();
+        if shield.is_some() { Err(format!("{said}: it is never blocked")) } else { Ok(said) }
+    }
+
+    /// A person asks to end the block of an address.
+    pub fn unblock(
+        &mut self,
+        addr: IpAddr,
+        now_us: u64,
+        why: &str,
+        herald: &mut impl Herald,
+    ) -> Result<String, String> {
+        let decision = self.blocks.end(addr, now_us, why).ok_or_else(|| format!("{addr} is not blocked"))?;
+        herald.decide(&decision);
+        Ok(decision.reason)
     }
 
     /// The clock of the site has come to `now_us`: blocks that are over end.

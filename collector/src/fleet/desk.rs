@@ -137,6 +137,25 @@ pub struct Batch {
     replies: Vec<(RunKey, bool)>,
     /// For a person: once per sensor and kind.
     pub sentences: Vec<String>,
+    /// What sensors say of themselves.
+    pub seen: Vec<Seen>,
+}
+
+/// What a sensor says of itself in its status.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// Site.
+    pub site: Arc<str>,
+    /// Sensor.
+    pub sensor: Arc<str>,
+    /// It is connected.
+    pub online: bool,
+    /// Version of its program.
+    pub version: String,
+    /// Its run.
+    pub boot: Boot,
+    /// Whether it blocks what it is told to is not what it was before.
+    pub blocks_changed: bool,
 }
 
 impl Batch {
@@ -303,7 +322,16 @@ impl Desk {
             return Ok(());
         }
         if let Some(sensor) = self.sensor(topic, batch) {
-            sensor.blocks = status.capabilities & capability::BLOCK != 0;
+            let blocks = status.capabilities & capability::BLOCK != 0;
+            let blocks_changed = std::mem::replace(&mut sensor.blocks, blocks) != blocks;
+            batch.seen.push(Seen {
+                site: topic.site.into(),
+                sensor: topic.sensor.into(),
+                online: status.online,
+                version: status.version.to_owned(),
+                boot: status.boot,
+                blocks_changed,
+            });
         }
         let Some((key, run, _)) = self.run(topic, status.boot, false, next, batch)? else { return Ok(()) };
         if run.new && !status.online && status.custody.waiting == 0 {

@@ -11,6 +11,7 @@
 //!
 //! What comes from the network is hostile: see [`desk`].
 
+mod blockers;
 pub mod desk;
 pub mod journal;
 mod link;
@@ -18,6 +19,7 @@ mod serve;
 mod sites;
 mod tell;
 
+pub use blockers::Blockers;
 pub use serve::{Failure, Fleet, Job, Outcome};
 pub use sites::SiteOutcome;
 pub use tell::{Reply, tell};

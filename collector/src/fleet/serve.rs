@@ -16,6 +16,7 @@ use slips_agent::uplink::broker::{Broker, QOS};
 use slips_agent::wire::topic::Topic;
 use slips_agent::wire::{Command, Kind, MAX_OTHER, MAX_TIME_US, Order};
 
+use super::blockers::Blockers;
 use super::desk::{Batch, Desk, Nonsense};
 use super::journal::{Entry, Journal, RunKey};
 use super::link::{self, Event, IN_FLIGHT, Stop};
@@ -40,6 +41,8 @@ pub struct Job {
     pub patience: Duration,
     /// Agents that may block are told whom to block.
     pub block: bool,
+    /// Learns in which sites there are such agents.
+    pub blockers: Blockers,
     /// Starts the store of all sites, or says that there is none. Called when the folder is ours alone.
     pub store: StartStore,
     /// Hears what a person should know.
@@ -260,6 +263,12 @@ impl Fleet {
             }
         }
         self.desk.tick(now_us, &mut batch);
+        for seen in batch.seen.drain(..) {
+            if seen.blocks_changed {
+                self.job.blockers.set(&seen.site, !self.desk.blockers(&seen.site).is_empty());
+            }
+            self.sites.status(seen);
+        }
         if !batch.entries.is_empty() {
             match self.journal.commit(&batch.entries) {
                 Ok(()) => self.hand_on(&batch),

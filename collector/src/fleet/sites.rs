@@ -16,7 +16,7 @@ use slips_agent::ledger::Ledger;
 use slips_agent::wire::topic::partition;
 use slips_agent::wire::{Boot, Clock, Detail, Report};
 
-use super::desk::MAX_RUNS;
+use super::desk::{MAX_RUNS, Seen};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::input::Intake as _;
@@ -24,6 +24,8 @@ use crate::modules::Modules;
 use crate::output::{Folder, InputTotals, Summary};
 use crate::store::{Row, Run, Sensor, Tap, Writer, wall_us};
 
+/// How long a request of a viewer may wait where no report comes.
+const ATTEND: Duration = Duration::from_millis(250);
 /// Reports that may wait for a worker.
 const WAITING: usize = 64;
 
@@ -39,6 +41,8 @@ enum Work {
         lost: u64,
         rejected: u64,
     },
+    /// What a sensor says of itself.
+    Status(Seen),
     /// What follows was analysed by an earlier run, or is new from here on.
     Again(bool),
 }
@@ -89,6 +93,7 @@ impl Sites {
                 modules: Arc::clone(modules),
                 notify: Arc::clone(notify),
                 store: store.cloned(),
+                early: BTreeMap::new(),
                 sites: BTreeMap::new(),
             };
             let thread = std::thread::Builder::new()
@@ -106,6 +111,12 @@ impl Sites {
     /// Gives a report to its site, whose turn it is by the journal. Waits while the site is busy.
     pub fn report(&self, site: &Arc<str>, sensor: &Arc<str>, bytes: Bytes) {
         self.give(site, Work::Report { site: Arc::clone(site), sensor: Arc::clone(sensor), bytes });
+    }
+
+    /// Tells a site what one of its sensors says of itself.
+    pub fn status(&self, seen: Seen) {
+        let site = Arc::clone(&seen.site);
+        self.give(&site, Work::Status(seen));
     }
 
     /// Tells a site of reports that it will never see.
@@ -171,9 +182,11 @@ struct Counters {
     before: InputTotals,
     /// What it sends now.
     detail: Detail,
-    /// Reports taken, and when the latest came.
+    /// Reports taken, and when the latest message came.
     reports: u64,
     seen_wall_us: u64,
+    /// What it says of itself: connected, version of its program. Nothing before its first status.
+    status: Option<(bool, String)>,
 }
 
 struct Site {
@@ -183,7 +196,10 @@ struct Site {
     sensors: BTreeMap<Arc<str>, Counters>,
     lost: u64,
     rejected: u64,
+    /// There was a report since the last refresh.
     dirty: bool,
+    /// A sensor has spoken of itself since.
+    spoken: bool,
 }
 
 impl Site {
@@ -203,13 +219,21 @@ impl Site {
             Row::Sensor(Sensor {
                 name: name.to_string(),
                 boot: boot.iter().map(|byte| format!("{byte:02x}")).collect(),
+                online: counters.status.as_ref().map(|(online, _)| *online),
                 seen_wall_us: counters.seen_wall_us,
+                version: counters.status.as_ref().map(|(_, version)| version.clone()).unwrap_or_default(),
                 reports: counters.reports,
                 ledger,
-                ..Sensor::default()
             })
         };
         self.sensors.iter().map(row).collect()
+    }
+
+    fn status(&mut self, seen: Seen) {
+        let counters = self.sensors.entry(seen.sensor).or_default();
+        counters.seen_wall_us = wall_us();
+        counters.status = Some((seen.online, seen.version));
+        self.spoken = true;
     }
 
     fn take(&mut self, sensor: &Arc<str>, report: &Report<'_>) {
@@ -269,6 +293,8 @@ struct Worker {
     modules: Arc<Modules>,
     store: Option<Arc<Writer>>,
     notify: Notify,
+    /// What sensors of sites without a report have said of themselves; as many as the desk takes.
+    early: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Seen>>,
     /// `None` for a site whose folder cannot be made: said once, its reports stay in the journal.
     sites: BTreeMap<Arc<str>, Option<Site>>,
 }
@@ -278,7 +304,8 @@ impl Worker {
         let every = Duration::from_secs(self.config.log_report_time_s.max(1));
         let mut due = Instant::now() + every;
         loop {
-            match work.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            let attend = Instant::now() + ATTEND;
+            match work.recv_timeout(due.min(attend).saturating_duration_since(Instant::now())) {
                 Ok(Work::Report { site, sensor, bytes }) => {
                     if let Ok(report) = Report::open(&bytes) {
                         self.report(&site, &sensor, &report);
@@ -291,6 +318,7 @@ impl Worker {
                         site.dirty = true;
                     }
                 }
+                Ok(Work::Status(seen)) => self.status(seen),
                 Ok(Work::Again(again)) => {
                     // What the records so far lead to belongs to them.
                     self.refresh();
@@ -299,9 +327,24 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            for site in self.sites.values_mut().flatten() {
+                site.engine.attend();
+            }
             if Instant::now() >= due {
                 self.refresh();
                 due = Instant::now() + every;
+            }
+        }
+    }
+
+    /// A sensor that has sent no report yet makes no site: its folder would be empty.
+    fn status(&mut self, seen: Seen) {
+        match self.sites.get_mut(&seen.site) {
+            Some(Some(site)) => site.status(seen),
+            Some(None) => {}
+            None => {
+                let early = self.early.entry(Arc::clone(&seen.site)).or_default();
+                early.insert(Arc::clone(&seen.sensor), seen);
             }
         }
     }
@@ -329,12 +372,13 @@ impl Worker {
             let tap = self.tap(name);
             let config =
                 Config { watch: self.config.watch.at(name), tap: tap.clone(), ..self.config.clone() };
+            let early = self.early.remove(name).unwrap_or_default();
             let site = match Folder::create(&self.out.join(&**name), &config) {
                 Ok(folder) => {
                     let folder = Arc::new(folder);
                     let engine =
                         Engine::with_modules(&config, Arc::clone(&folder), Arc::clone(&self.modules));
-                    Some(Site {
+                    let mut site = Site {
                         engine,
                         folder,
                         tap,
@@ -342,7 +386,10 @@ impl Worker {
                         lost: 0,
                         rejected: 0,
                         dirty: false,
-                    })
+                        spoken: false,
+                    };
+                    early.into_values().for_each(|seen| site.status(seen));
+                    Some(site)
                 }
                 Err(error) => {
                     (self.notify)(&format!("the site {name} is not analysed: {error}"));
@@ -368,7 +415,11 @@ impl Worker {
     fn refresh(&mut self) {
         for (name, site) in &mut self.sites {
             let Some(site) = site else { continue };
+            let spoken = std::mem::take(&mut site.spoken);
             if !std::mem::take(&mut site.dirty) {
+                if spoken {
+                    site.tap.give(site.rows());
+                }
                 continue;
             }
             site.folder.input(site.totals(&self.modules));

@@ -15,6 +15,7 @@ use slips_agent::capture::live;
 use super::args::{Analysis, Input};
 use super::blocking::Blocking;
 use super::console::Console;
+use super::hands::{Carriers, hands};
 use super::kalipso::Beside;
 use super::reload::Reload;
 use super::story::{SHOWN, story};
@@ -28,6 +29,9 @@ use crate::input::{self, Error as InputError, Job, Source};
 use crate::modules::Modules;
 use crate::output::{Folder, Summary};
 use crate::store::{Notify, Run, Writer};
+
+/// Said to who asks for a block that nobody would carry out.
+const NOBODY: &str = "this analysis blocks nobody: watch an interface with -i and -p for that";
 
 pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
     // First, so that Ctrl-C while a large list is read is heard too.
@@ -70,7 +74,11 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
     let folder = Arc::new(folder);
     let told = console.clone();
     let notify: Notify = Arc::new(move |text: &str| told.note(text));
-    let writer = store::start(store, config, &dir, notify)?;
+    let carriers = match blocking {
+        Some(_) => Carriers::Here,
+        None => Carriers::Nobody(NOBODY),
+    };
+    let writer = store::start(store, config, &dir, notify, hands(config, carriers))?;
     if let Some(writer) = &writer {
         let run = Run::now(config, "local", names.join(", "));
         config.tap = writer.begin(run, !config.delete_previous).map_err(|e| Failure::run(e.to_string()))?;

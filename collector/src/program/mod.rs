@@ -9,6 +9,7 @@ mod blocking;
 mod console;
 mod db;
 mod exports;
+mod hands;
 mod kalipso;
 mod learn;
 mod reload;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use slips_agent::uplink::broker::Broker;
 
 use super::console::Console;
+use super::hands::{Carriers, hands};
 use super::reload::Reload;
 use super::story::counted;
 use super::{Failure, exports, interrupted, store};
 use crate::config::Config;
-use crate::fleet::{self, Fleet};
+use crate::fleet::{self, Blockers, Fleet};
 use crate::modules::Modules;
 
 pub(super) fn run(
@@ -38,15 +39,22 @@ pub(super) fn run(
     let _reload = Reload::start(&config, &modules, true, Arc::clone(&notify) as Arc<_>)?;
     let failure = |f: fleet::Failure| if f.usage { Failure::usage(f.text) } else { Failure::run(f.text) };
     let given = store::given(&config).map_err(Failure::usage)?;
+    let blockers = Blockers::default();
+    let carriers = if block {
+        Carriers::Agents(blockers.clone())
+    } else {
+        Carriers::Nobody("slips serve runs without -p, so no agent is told whom to block")
+    };
     let start = {
         let config = config.clone();
         move |dir: &Path, notify| {
-            let started = store::start(given, &config, dir, notify);
+            let hands = hands(&config, carriers);
+            let started = store::start(given, &config, dir, notify, hands);
             started.map_err(|f| fleet::Failure { text: f.text, usage: f.code == 2 })
         }
     };
     let store = Box::new(start);
-    let job = fleet::Job { broker, out, config, modules, patience, block, store, notify };
+    let job = fleet::Job { broker, out, config, modules, patience, block, blockers, store, notify };
     let fleet = Fleet::open(job).map_err(failure)?;
     let outcome = fleet.run(&|| stop.load(Ordering::Relaxed)).map_err(failure);
     exports::finish(running, &delivery, &console);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Failure;
 use crate::config::Config;
-use crate::store::{Access, Address, Notify, Store, Writer};
+use crate::store::{Access, Address, Hands, Notify, Store, Writer};
 
 /// Name of the store in an output folder.
 pub(super) const NAME: &str = "slips.db";
@@ -20,15 +20,13 @@ pub(super) fn start(
     config: &Config,
     dir: &Path,
     notify: Notify,
+    hands: Hands,
 ) -> Result<Option<Writer>, Failure> {
     let store = match given {
         Some(store) => store,
         None if !config.create_log_files => return Ok(None),
         None => Address::File(dir.join(NAME)).open(Access::Write).map_err(|e| Failure::run(e.to_string()))?,
     };
-    let hands = Box::new(|_: &crate::store::Command| {
-        Err("this analysis cannot block or whitelist: it only looks at traffic".to_owned())
-    });
     let writer = Writer::start(store, notify, hands)
         .map_err(|e| Failure::run(format!("the system gives no thread: {e}")))?;
     Ok(Some(writer))

@@ -30,7 +30,7 @@ pub use row::{
 };
 pub use tap::Tap;
 pub(crate) use writer::wall_us;
-pub use writer::{Notify, Writer};
+pub use writer::{Hands, Notify, Taken, Writer};
 
 /// What a store does. Calls are made by one thread at a time; several programs may use one store.
 pub trait Store: Send {

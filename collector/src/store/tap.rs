@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::row::{Loss, Row, Run, RunId, Sample};
 use super::writer::{Message, wall_us};
+use crate::engine::inbox::Inbox;
 use crate::output::Summary;
 
 /// A handle to the store of one run, or to none. Clones share it.
@@ -18,11 +19,19 @@ struct Inner {
     id: RunId,
     queue: SyncSender<Message>,
     gone: AtomicBool,
+    inbox: Inbox,
 }
 
 impl Tap {
-    pub(super) fn new(run: Run, queue: SyncSender<Message>) -> Self {
-        Self(Some(Arc::new(Inner { id: run.id, run: Mutex::new(run), queue, gone: AtomicBool::new(false) })))
+    pub(super) fn new(run: Run, queue: SyncSender<Message>, inbox: Inbox) -> Self {
+        let (id, run) = (run.id, Mutex::new(run));
+        Self(Some(Arc::new(Inner { id, run, queue, gone: AtomicBool::new(false), inbox })))
+    }
+
+    /// What viewers ask the analysis for.
+    #[must_use]
+    pub fn inbox(&self) -> Option<&Inbox> {
+        self.0.as_ref().map(|inner| &inner.inbox)
     }
 
     /// Whether somebody takes the rows. Without, none need be made.

@@ -4,20 +4,31 @@
 //! again until it does; meanwhile the short queue fills, and whoever gives rows waits. A person hears of it at once and then
 //! each minute, and when it is over.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::row::{Command, Row, Run, RunId};
 use super::tap::Tap;
 use super::{Error, Query, Store};
+use crate::engine::inbox::{Answer, Inbox, Wish};
 
 /// Says something to a person. Called from the store's thread.
 pub type Notify = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Carries out what viewers ask for: what was done, or why it cannot be, in words. Called from the store's thread.
-pub type Hands = Box<dyn Fn(&Command) -> Result<String, String> + Send>;
+/// Says who carries out what a viewer asks of a site; or why nobody can, in words. Called from the store's thread.
+pub type Hands = Box<dyn Fn(&str, &Command) -> Result<Taken, String> + Send>;
+
+/// What becomes of a command.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Taken {
+    /// It was carried out: what was done, in words.
+    Done(String),
+    /// The analysis of the site carries it out.
+    Wish(Wish),
+}
 
 /// Messages that may wait: each is what the engine made of one round of records.
 const WAITING: usize = 8;
@@ -33,7 +44,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What the thread is told.
 pub(super) enum Message {
     Rows(RunId, Vec<Row>),
-    Begin(Box<Run>, bool, SyncSender<Result<RunId, Error>>),
+    Begin(Box<Run>, bool, Inbox, SyncSender<Result<RunId, Error>>),
     End,
 }
 
@@ -50,8 +61,16 @@ impl Writer {
     /// The system gives no thread.
     pub fn start(store: Box<dyn Store>, notify: Notify, hands: Hands) -> std::io::Result<Self> {
         let (queue, messages) = sync_channel(WAITING);
-        let scribe =
-            Scribe { store, notify, hands, runs: Vec::new(), rows: Vec::new(), looked: Instant::now() };
+        let scribe = Scribe {
+            store,
+            notify,
+            hands,
+            runs: Vec::new(),
+            rows: Vec::new(),
+            looked: Instant::now(),
+            asked: BTreeSet::new(),
+            answers: Arc::default(),
+        };
         let thread =
             std::thread::Builder::new().name("store".to_owned()).spawn(move || scribe.run(&messages))?;
         Ok(Self { queue, thread })
@@ -65,9 +84,11 @@ impl Writer {
         let ended =
             || Error { place: String::new(), what: "is not written any more".to_owned(), lasting: true };
         let (answer, id) = sync_channel(1);
-        self.queue.send(Message::Begin(Box::new(run.clone()), keep, answer)).map_err(|_| ended())?;
+        let inbox = Inbox::default();
+        let begin = Message::Begin(Box::new(run.clone()), keep, inbox.clone(), answer);
+        self.queue.send(begin).map_err(|_| ended())?;
         run.id = id.recv().map_err(|_| ended())??;
-        Ok(Tap::new(run, self.queue.clone()))
+        Ok(Tap::new(run, self.queue.clone(), inbox))
     }
 
     /// Writes what waits, and ends. Waits for a store that is gone.
@@ -87,9 +108,20 @@ struct Scribe {
     store: Box<dyn Store>,
     notify: Notify,
     hands: Hands,
-    runs: Vec<RunId>,
+    runs: Vec<Running>,
     rows: Vec<(RunId, Row)>,
     looked: Instant,
+    /// Commands that were handed on and are not answered in the store yet.
+    asked: BTreeSet<u64>,
+    /// Answers to them.
+    answers: Arc<Mutex<Vec<Command>>>,
+}
+
+/// A run that is written.
+struct Running {
+    id: RunId,
+    site: String,
+    inbox: Inbox,
 }
 
 impl Scribe {
@@ -112,11 +144,15 @@ impl Scribe {
                             Message::Rows(run, rows) => {
                                 self.rows.extend(rows.into_iter().map(|row| (run, row)))
                             }
-                            Message::Begin(run, keep, answer) => {
-                                let id = self.begin(&run, keep);
+                            Message::Begin(run, keep, inbox, answer) => {
+                                let id = self.begin(&run, keep, inbox);
                                 let _ = answer.send(id);
                             }
-                            Message::End => return self.flush(),
+                            Message::End => {
+                                self.flush()?;
+                                self.commands();
+                                return Ok(());
+                            }
                         }
                         if self.rows.len() < ROWS {
                             next = messages.try_recv().ok();
@@ -134,10 +170,10 @@ impl Scribe {
         }
     }
 
-    fn begin(&mut self, run: &Run, keep: bool) -> Result<RunId, Error> {
+    fn begin(&mut self, run: &Run, keep: bool, inbox: Inbox) -> Result<RunId, Error> {
         self.flush()?;
         let id = self.patiently(|store| store.begin(run, keep))?;
-        self.runs.push(id);
+        self.runs.push(Running { id, site: run.site.clone(), inbox });
         Ok(id)
     }
 
@@ -181,23 +217,42 @@ impl Scribe {
         }
     }
 
-    /// Carries out what viewers have left. A store that cannot be read now is asked again later.
+    /// Hands on what viewers have left, and writes the answers that are there. A store that cannot be read now is asked again later.
     fn commands(&mut self) {
-        let mut answers = Vec::new();
-        for run in &self.runs {
-            let Ok(rows) = self.store.read(&Query::Commands { run: *run, open: true }) else { return };
+        for running in &self.runs {
+            let Ok(rows) = self.store.read(&Query::Commands { run: running.id, open: true }) else { return };
             for row in rows {
                 let Row::Command(command) = row else { continue };
-                let answer = (self.hands)(&command);
-                let done = answer.is_ok();
-                let answer = Some(answer.unwrap_or_else(|why| why));
-                let answered = Command { answer, done, answered_wall_us: wall_us(), ..command };
-                answers.push((*run, Row::Command(answered)));
+                if !self.asked.insert(command.id) {
+                    continue;
+                }
+                let taken = (self.hands)(&running.site, &command);
+                let answers = Arc::clone(&self.answers);
+                let answer = Answer::new(move |outcome| {
+                    let done = outcome.is_ok();
+                    let answer = Some(outcome.unwrap_or_else(|why| why));
+                    let answered = Command { answer, done, answered_wall_us: wall_us(), ..command };
+                    answers.lock().unwrap_or_else(PoisonError::into_inner).push(answered);
+                });
+                match taken {
+                    Ok(Taken::Wish(wish)) => running.inbox.put(wish, answer),
+                    Ok(Taken::Done(what)) => answer.give(Ok(what)),
+                    Err(why) => answer.give(Err(why)),
+                }
             }
         }
-        if !answers.is_empty() {
-            // An answer that cannot be written now is made again with the next look.
-            let _ = self.store.write(&answers);
+        let answers = std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner));
+        if answers.is_empty() {
+            return;
+        }
+        let rows: Vec<_> = answers.iter().map(|c| (c.run, Row::Command(c.clone()))).collect();
+        if self.store.write(&rows).is_ok() {
+            answers.iter().for_each(|command| {
+                self.asked.remove(&command.id);
+            });
+        } else {
+            // Written with the next look.
+            self.answers.lock().unwrap_or_else(PoisonError::into_inner).extend(answers);
         }
     }
 }
