@@ -24,3 +24,4 @@ mod store;
 mod store_faults;
 mod updates;
 mod whitelist;
+mod world;

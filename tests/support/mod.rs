@@ -1,6 +1,7 @@
 //! Helpers shared by the test binaries: where data and binaries are.
 
 pub mod broker;
+pub mod dns;
 pub mod http;
 pub mod mmdb;
 #[cfg(target_os = "linux")]

@@ -151,6 +151,12 @@ impl Desk {
         self.0.as_ref()?.own.load().as_deref().copied()
     }
 
+    /// Questions that wait for their answers.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.as_ref().map_or(0, |shared| shared.lock().pending.len())
+    }
+
     /// Questions given up because more interesting ones waited.
     #[must_use]
     pub fn dropped(&self) -> u64 {

@@ -129,7 +129,7 @@ impl Asker {
             ),
             Service::Urlhaus => (read(&config.urlhaus_key_file)?, &config.urlhaus_server, 60, 10_000),
             Service::Hashlookup => (String::new(), &config.hashlookup_server, 60, 10_000),
-            Service::Rdap => (String::new(), &config.rdap_server, 30, 10_000),
+            Service::Rdap => (String::new(), &config.rdap_server, 60, 10_000),
             Service::Spamhaus => (String::new(), &config.spamhaus_zone, 300, 100_000),
             Service::ReverseDns => (String::new(), &config.spamhaus_zone, 600, 1_000_000),
         };

@@ -1,6 +1,6 @@
 //! Services against stand-ins that speak their documented protocols, with their errors; what may leave; what is kept.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,11 @@ use crate::modules::lookups::ENTRY;
 #[allow(dead_code, reason = "uses a part of the shared helpers")]
 pub mod http;
 
+#[path = "../../../tests/support/dns.rs"]
+mod stand_in;
+
 use http::{Answer as Http, Server};
+use stand_in::Resolver;
 
 fn fast() -> LookUps {
     LookUps {
@@ -227,7 +231,7 @@ fn the_own_address_is_found_and_left_alone() {
         rdap: true,
         rdap_server: server.url("/rdap"),
         spamhaus: true,
-        resolver: Some(resolver(&[("2.2.0.8.zen.spamhaus.org", "127.0.0.3")])),
+        resolver: Some(Resolver::start(&[("2.2.0.8.zen.spamhaus.org", "127.0.0.3")]).addr),
         ..fast()
     };
     let closed = desk(&LookUps { ask: false, ..config.clone() }, None);
@@ -271,87 +275,26 @@ fn the_queue_is_bounded_and_the_most_interesting_goes_first() {
     assert_eq!(server.seen()[1].path, format!("/lookup/md5/{:032x}", 5000));
 }
 
-/// A resolver that answers from a table: question name → addresses or a name.
-fn resolver(table: &'static [(&'static str, &'static str)]) -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let addr = socket.local_addr().unwrap();
-    std::thread::spawn(move || {
-        let mut buffer = [0; 512];
-        while let Ok((read, from)) = socket.recv_from(&mut buffer) {
-            let question = &buffer[12..read];
-            let mut name = String::new();
-            let mut at = 0;
-            while question[at] != 0 {
-                let end = at + 1 + question[at] as usize;
-                name += std::str::from_utf8(&question[at + 1..end]).unwrap();
-                name.push('.');
-                at = end;
-            }
-            let found: Vec<_> =
-                table.iter().filter(|(asked, _)| *asked == name.trim_end_matches('.')).collect();
-            let mut reply = buffer[..2].to_vec();
-            reply.extend([
-                0x81,
-                if found.is_empty() { 0x83 } else { 0x80 },
-                0,
-                1,
-                0,
-                found.len() as u8,
-                0,
-                0,
-                0,
-                0,
-            ]);
-            reply.extend(question);
-            for (_, value) in found {
-                let data: Vec<u8> = match value.parse::<std::net::Ipv4Addr>() {
-                    Ok(addr) => addr.octets().to_vec(),
-                    Err(_) => value
-                        .split('.')
-                        .flat_map(|l| [&[l.len() as u8], l.as_bytes()].concat())
-                        .chain([0])
-                        .collect(),
-                };
-                reply.extend([
-                    0xc0,
-                    12,
-                    0,
-                    if data.len() == 4 { 1 } else { 12 },
-                    0,
-                    1,
-                    0,
-                    0,
-                    0,
-                    60,
-                    0,
-                    data.len() as u8,
-                ]);
-                reply.extend(data);
-            }
-            // An answer to another question first: it must be waited past.
-            let mut other = reply.clone();
-            other[0] ^= 0xff;
-            let _ = socket.send_to(&other, from);
-            let _ = socket.send_to(&reply, from);
-        }
-    });
-    addr
-}
-
 #[test]
 fn names_of_addresses_and_zones() {
-    let resolver = resolver(&[
+    let many: Vec<String> = (0..60).map(|n| format!("name-{n}.example.com")).collect();
+    let mut table = vec![
         ("8.8.8.8.in-addr.arpa", "dns.example.com"),
         ("2.2.0.8.zen.spamhaus.org", "127.0.0.2"),
         ("2.2.0.8.zen.spamhaus.org", "127.0.0.4"),
         ("3.2.0.8.zen.spamhaus.org", "127.0.0.10"),
         ("4.2.0.8.zen.spamhaus.org", "127.255.255.254"),
-    ]);
-    let config = LookUps { reverse_dns: true, spamhaus: true, resolver: Some(resolver), ..fast() };
+    ];
+    table.extend(many.iter().map(|name| ("10.8.8.8.in-addr.arpa", name.as_str())));
+    let resolver = Resolver::start(&table);
+    let config = LookUps { reverse_dns: true, spamhaus: true, resolver: Some(resolver.addr), ..fast() };
     let desk = desk(&config, None);
     let ask = |service, addr| answer(&desk, &about(service, Subject::Address(ip(addr))));
     assert_eq!(ask(Service::ReverseDns, "8.8.8.8"), Answer::Name("dns.example.com".to_owned()));
     assert_eq!(ask(Service::ReverseDns, "8.8.8.9"), Answer::Nothing);
+    assert_eq!(resolver.by_tcp(), 0);
+    assert_eq!(ask(Service::ReverseDns, "8.8.8.10"), Answer::Name("name-0.example.com".to_owned()));
+    assert_eq!(resolver.by_tcp(), 1, "what is too long for UDP");
     let Answer::Bad { text, level, .. } = ask(Service::Spamhaus, "8.0.2.2") else { panic!() };
     assert_eq!((text.as_str(), level.as_str()), ("listed by Spamhaus (SBL, XBL)", "medium"));
     assert_eq!(ask(Service::Spamhaus, "8.0.2.3"), Answer::Nothing, "a dial-up range says nothing");
@@ -410,7 +353,7 @@ fn evidence_of_what_services_say() {
         hashlookup: true,
         hashlookup_server: server.url(""),
         spamhaus: true,
-        resolver: Some(resolver(&[("2.2.0.8.zen.spamhaus.org", "127.0.0.3")])),
+        resolver: Some(Resolver::start(&[("2.2.0.8.zen.spamhaus.org", "127.0.0.3")]).addr),
         ..fast()
     };
     let desk = desk(&config, None);
@@ -510,7 +453,7 @@ fn a_lists_word_and_a_services_word_add_up() {
         urlhaus: true,
         urlhaus_server: server.url(""),
         spamhaus: true,
-        resolver: Some(resolver(&[("2.2.0.8.zen.spamhaus.org", "127.0.0.3")])),
+        resolver: Some(Resolver::start(&[("2.2.0.8.zen.spamhaus.org", "127.0.0.3")]).addr),
         ..fast()
     };
     let desk = desk(&config, None);

@@ -108,6 +108,12 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
     exports::finish(running, config, &console);
     let shown = beside.map_or(Ok(()), Beside::finish);
     console.done();
+    let (waiting, dropped) = (config.desk.waiting(), config.desk.dropped());
+    if waiting > 0 || dropped > 0 {
+        console.note(&format!(
+            "{waiting} questions to services were not answered before the end, {dropped} were given up for more interesting ones"
+        ));
+    }
     let (read, summary) = fed?;
     if analysis.json {
         let text = serde_json::to_string(&summary).map_err(|e| Failure::run(e.to_string()))?;

@@ -7,15 +7,15 @@ CASES = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 REGISTRY = []
 
 
-def case(info=(), near=None, conf=None, lists=None, log=None, snap=65_535):
+def case(info=(), near=None, conf=None, lists=None, more=None, log=None, snap=65_535):
     """Registers a function that fills a capture (or the log that is named) as a case called like it.
 
     `info`: types of level info that it shows. `near`: types that it comes near, with the reason. `conf`: extract of slips.conf.
-    `lists`: files of indicators. The first sentence of the function's text is the title.
+    `lists`: files of indicators. `more`: other files of the case (feeds.csv, services, places). The first sentence of the function's text is the title.
     """
 
     def register(make):
-        REGISTRY.append((make.__name__.replace("_", "-"), make, info, near or {}, conf, lists or {}, log, snap))
+        REGISTRY.append((make.__name__.replace("_", "-"), make, info, near or {}, conf, lists or {}, more or {}, log, snap))
         return make
 
     return register
@@ -23,7 +23,7 @@ def case(info=(), near=None, conf=None, lists=None, log=None, snap=65_535):
 
 def run(wanted):
     known = [entry[0] for entry in REGISTRY]
-    for name, make, info, near, conf, lists, log, snap in REGISTRY:
+    for name, make, info, near, conf, lists, more, log, snap in REGISTRY:
         if wanted and name not in wanted:
             continue
         folder = os.path.join(CASES, name)
@@ -37,6 +37,8 @@ def run(wanted):
         write(folder, "README.md", f"# {text}\n\n{how} by `make/made.py`, function `{make.__name__}`.\n")
         if conf:
             write(folder, "slips.conf", inspect.cleandoc(conf) + "\n")
+        for file, lines in more.items():
+            write(folder, file, inspect.cleandoc(lines) + "\n")
         for file, lines in lists.items():
             os.makedirs(os.path.join(folder, "lists"), exist_ok=True)
             write(folder, os.path.join("lists", file), inspect.cleandoc(lines) + "\n")
