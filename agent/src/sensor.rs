@@ -189,11 +189,12 @@ impl Sensor {
         };
         let inside = packet::decode(tunnel.link, tunnel.bytes, tunnel.wire_len);
         // IP in IP and mirrored ports are no flows: what they carry has all that is to be said. GRE is one as well: that two hosts keep a
-        // tunnel, or that one looks for others that do, is to be known by their addresses.
+        // tunnel, or that one looks for others that do, is to be known by their addresses; unless the packet inside goes between the
+        // same two, which would count twice for them.
         let parent = if tunnel.kind.over_udp() {
             let service = if inside.is_ok() { Some(service(tunnel.kind)) } else { None };
             self.flow(seen, ip, service, sink)
-        } else if tunnel.kind == TunnelKind::Gre {
+        } else if tunnel.kind == TunnelKind::Gre && !same_ends(ip, inside.as_ref().ok()) {
             self.flow(seen, ip, None, sink).or_else(|| Some(tunnel_uid(ip)))
         } else {
             Some(tunnel_uid(ip))
@@ -331,6 +332,13 @@ const fn service(tunnel: TunnelKind) -> Service {
 }
 
 /// Identity of a tunnel without ports: its ends, in order, and its protocol. It has no beginning that one could see.
+fn same_ends(outside: &Ip<'_>, inside: Option<&packet::Packet<'_>>) -> bool {
+    match inside.map(|packet| &packet.net) {
+        Some(Net::Ip(inside)) => (inside.src, inside.dst) == (outside.src, outside.dst),
+        _ => false,
+    }
+}
+
 fn tunnel_uid(ip: &Ip<'_>) -> Uid {
     let (a, b) = if ip.src <= ip.dst { (ip.src, ip.dst) } else { (ip.dst, ip.src) };
     let tuple = FiveTuple { orig_addr: a, orig_port: 0, resp_addr: b, resp_port: 0, proto: ip.proto };

@@ -111,6 +111,25 @@ fn inside_and_outside_of_a_tunnel_are_flows() {
     assert!(flows[0].parent.is_some() && flows[0].parent == flows[1].parent);
 }
 
+/// GRE has a flow of its own, since its ends are to be known; not where the packets inside go between the same two.
+#[test]
+fn gre_counts_once_for_each_host() {
+    let through = |a, b, c, d| {
+        let inner = ipv4(c, d, 17, 0, 0, &udp(5, 6, &[1; 100]));
+        let gre = [&[0, 0, 8, 0][..], &inner].concat();
+        (SECOND, ethernet(None, &ipv4(a, b, 47, 0, 0, &gre)))
+    };
+    let flows = run(&SensorConfig::default(), &[through(1, 2, 71, 72)]);
+    let protocols = |flows: &[FlowRecord]| flows.iter().map(|f| f.tuple.proto).collect::<Vec<_>>();
+    assert_eq!(protocols(&flows), [47, 17]);
+    assert_eq!((flows[0].parent, flows[1].parent), (None, Some(flows[0].uid)));
+    assert_eq!((flows[0].orig.ip_bytes, flows[1].orig.ip_bytes), (152, 128), "each with its own header");
+    let flows = run(&SensorConfig::default(), &[through(1, 2, 1, 2), through(1, 2, 1, 2)]);
+    assert_eq!(protocols(&flows), [17]);
+    assert!(flows[0].parent.is_some());
+    assert_eq!((flows[0].orig.pkts, flows[0].resp.pkts), (2, 0));
+}
+
 #[test]
 fn tunnels_are_followed_to_a_depth() {
     let mut packet = ipv4(9, 10, 17, 0, 0, &udp(5, 6, &[1]));

@@ -182,7 +182,8 @@ fn request(arp: &ArpRecord, ctx: &mut Context<'_>) {
 
 fn outside(arp: &ArpRecord, ctx: &mut Context<'_>) {
     let target = IpAddr::V4(arp.target_addr);
-    let known = !ctx.site.local_networks().is_empty();
+    // Who speaks ARP is in the local network: its private range is one before any is known.
+    let known = ctx.site.knows_networks(target) || addr::is_private(IpAddr::V4(arp.sender_addr));
     let same_first = arp.target_addr.octets().first() == arp.sender_addr.octets().first();
     if !known || ctx.site.is_local(target) || same_first || !addr::is_host(target) {
         return;
@@ -377,6 +378,8 @@ mod tests {
         let question = flow(0.0, "192.168.1.5", "192.168.1.1", 53);
         let known = || vec![rec(question.clone()), said(&question, dns("a.example", &["203.0.113.1"]))];
         let mut records = known();
+        let alone = found(vec![arp(0.0, 1, ("192.168.1.5", 5), "10.0.0.1")]);
+        assert_eq!(alone.only().kind, "arp_outside_localnet", "the first packet of all");
         records.push(arp(2.0, 1, ("192.168.1.5", 5), "10.0.0.1"));
         let outcome = found(records);
         let evidence = outcome.only();

@@ -32,13 +32,11 @@ const DHCP_SCAN: Kind = Kind {
     level: ThreatLevel::Medium,
     level_note: "",
     confidence: "0.8",
-    keys: &[],
+    keys: &["[dhcp] addresses"],
     source: "Slips 1.1.21, flow alerts: 4, 8, 12 … addresses",
     proof: "collector/src/modules/dhcp.rs: tests",
 };
 
-/// Addresses asked for that are a scan.
-const ADDRESSES: usize = 4;
 /// Hardware addresses told apart in a window; further ones are not judged.
 const MAX_CLIENTS: usize = 256;
 /// Addresses told apart of one client; more make no difference.
@@ -64,12 +62,13 @@ impl Module for Dhcp {
         if !asks || ctx.subject.role != Role::Client {
             return;
         }
+        let least = ctx.site.limits().dhcp_addresses;
         let clients = &mut ctx.window_state::<Asked>().0;
         if clients.len() >= MAX_CLIENTS && !clients.contains_key(&dhcp.client_mac) {
             return;
         }
         let addresses = clients.entry(dhcp.client_mac).or_default();
-        if addresses.len() >= MAX_ADDRESSES || !addresses.insert(asked) || addresses.len() < ADDRESSES {
+        if addresses.len() >= MAX_ADDRESSES || !addresses.insert(asked) || addresses.len() < least {
             return;
         }
         let count = addresses.len();

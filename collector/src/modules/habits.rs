@@ -42,7 +42,7 @@ const UNLIKE_OWN_PAST: Kind = Kind {
     level: ThreatLevel::Low,
     level_note: "medium if failed connections or bytes sent are among 4 or more",
     confidence: "0.1 for each measure, plus 0.02 for each unit of the largest z-score, at most 0.5 for either",
-    keys: &["[habits] windows_needed"],
+    keys: &["[habits] windows_needed", "[habits] measures", "[habits] deviation"],
     source: "Slips 1.1.21, HTTPS anomaly (logarithms, median and MAD with a floor, training first), with more measures and windows instead of single \
              flows; 3.5: Iglewicz and Hoaglin 1993; twice the largest and three measures: own, against single busy hours",
     proof: "collector/src/modules/habits.rs: tests",
@@ -66,12 +66,8 @@ const FAILED: usize = 3;
 const SENT: usize = 4;
 const RECEIVED: usize = 5;
 
-/// Measures that must stand out.
-const LEAST: usize = 3;
 /// Measures from which it is worse.
 const MANY: usize = 4;
-/// Modified z-score that stands out.
-const OUTLIER: f64 = 3.5;
 /// Least MAD of a logarithm: a tenth, so that a steady past does not make everything stand out.
 const LEAST_MAD: f64 = 0.1;
 /// How often the largest earlier value must be exceeded; also the most by which a window can change what is usual.
@@ -186,12 +182,14 @@ impl Module for Habits {
     fn window_closed(&self, ctx: &mut Context<'_>) {
         let Some(today) = ctx.window_state_if::<Today>() else { return };
         let now = measured(today);
-        let needed = ctx.site.limits().habits_windows;
+        let limits = ctx.site.limits();
+        let needed = limits.habits_windows;
         let past = &mut ctx.profile_state::<Past>().0;
-        let unusual = if past.len() < needed { Vec::new() } else { standing_out(past, &now) };
+        let unusual =
+            if past.len() < needed { Vec::new() } else { standing_out(past, &now, limits.habits_deviation) };
         let windows = past.len();
         remember(past, now);
-        if unusual.len() >= LEAST {
+        if unusual.len() >= limits.habits_measures {
             tell(&unusual, windows, ctx);
         }
     }
@@ -222,7 +220,7 @@ struct Unusual {
     z: f64,
 }
 
-fn standing_out(past: &VecDeque<Measures>, now: &Measures) -> Vec<Unusual> {
+fn standing_out(past: &VecDeque<Measures>, now: &Measures, deviation: f64) -> Vec<Unusual> {
     let of = |measure: usize| {
         let (_, excess) = NAMES.get(measure)?;
         let value = f64::from(*now.get(measure)?);
@@ -234,7 +232,7 @@ fn standing_out(past: &VecDeque<Measures>, now: &Measures) -> Vec<Unusual> {
         off.sort_unstable_by(f64::total_cmp);
         let mad = off.get(off.len() / 2)?.max(LEAST_MAD);
         let z = (value - usual) / (1.4826 * mad);
-        let far = z >= OUTLIER
+        let far = z >= deviation
             && value.exp_m1() > TIMES * most.exp_m1()
             && value.exp_m1() - usual.exp_m1() >= *excess;
         far.then_some(Unusual { measure, value: value.exp_m1(), most: most.exp_m1(), z })
@@ -365,6 +363,6 @@ mod tests {
             remember(&mut past, [f32::from(n % 7); MEASURES]);
         }
         assert_eq!(past.len(), MAX_PAST);
-        assert!(standing_out(&past, &[3.0; MEASURES]).is_empty());
+        assert!(standing_out(&past, &[3.0; MEASURES], 3.5).is_empty());
     }
 }

@@ -28,7 +28,8 @@ const LONG_CONNECTION: Kind = Kind {
     needs: &[Needs::Flows],
     rule: "A connection is open for more than 1500 s; neither end is a multicast or broadcast address.",
     level: ThreatLevel::Low,
-    level_note: "info on ports of services that are kept open by design: push messages, instant messages, MQTT, mail that waits",
+    level_note: "info on ports of services that are kept open by design: push messages, instant messages, MQTT, mail that waits; and of clockwork over UDP, which sources that \
+           wait longer tell as one flow: names, time, leases, discovery",
     confidence: "seconds / 86,400, at most 1 (0.02 at 25 min)",
     keys: &["[longconnections] long_connection_threshold"],
     source: "Slips 0.7.1 and 1.1.21, flow alerts: 1500 s, 1 at 24 h",
@@ -38,6 +39,9 @@ const LONG_CONNECTION: Kind = Kind {
 /// TCP ports of services whose client stays connected for as long as it is online: IMAP (RFC 2177), XMPP (RFC 6120), the push services of
 /// Apple and Google, MQTT.
 const KEPT_OPEN: [u16; 9] = [143, 993, 1883, 5222, 5223, 5228, 5229, 5230, 8883];
+
+/// UDP ports of questions asked again and again from one port: DNS, DHCP, NTP, NetBIOS, SNMP, SSDP, NAT-PMP, mDNS, LLMNR.
+const CLOCKWORK: [u16; 11] = [53, 67, 68, 123, 137, 138, 161, 1900, 5351, 5353, 5355];
 
 struct LongConnections {
     threshold_us: u64,
@@ -86,7 +90,11 @@ impl LongConnections {
         );
         #[allow(clippy::cast_precision_loss, reason = "a share of a day")]
         let days = flow.duration_us as f64 / 86_400e6;
-        let by_design = tuple.proto == proto::TCP && KEPT_OPEN.contains(&tuple.resp_port);
+        let by_design = match tuple.proto {
+            proto::TCP => KEPT_OPEN.contains(&tuple.resp_port),
+            proto::UDP => CLOCKWORK.contains(&tuple.resp_port),
+            _ => false,
+        };
         ctx.raise(Finding {
             level: if by_design { ThreatLevel::Info } else { LONG_CONNECTION.level },
             confidence: days,
@@ -127,6 +135,17 @@ mod tests {
             "Long connection from 10.0.0.5 to 203.0.113.9 on port 443: open for 25 min 0 s"
         );
         assert_eq!((evidence.victim.as_deref(), evidence.port), (Some("203.0.113.9"), Some(443)));
+    }
+
+    #[test]
+    fn clockwork_over_udp_is_known() {
+        let on = |port: u16| {
+            let mut flow = flow(0.0, "10.0.0.5", "203.0.113.9", port);
+            flow.tuple.proto = proto::UDP;
+            flow.duration_us = 3_000_000_000;
+            found(vec![rec(flow)]).only().threat_level
+        };
+        assert_eq!((on(123), on(4500)), (ThreatLevel::Info, ThreatLevel::Low));
     }
 
     #[test]

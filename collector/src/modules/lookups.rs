@@ -38,7 +38,7 @@ const YOUNG: Kind = Kind {
     level: ThreatLevel::Info,
     level_note: "and low on each public address that was answered",
     confidence: "1",
-    keys: &["[privacy] ask", "[privacy] rdap"],
+    keys: &["[privacy] ask", "[privacy] rdap", "[look_ups] young_days"],
     source: SOURCE,
     proof: PROOF,
 };
@@ -86,8 +86,6 @@ const SPAMHAUS: Kind = Kind {
     ..YOUNG
 };
 
-/// Seconds in which a domain is young.
-const YOUNG_S: u64 = 60 * 86_400;
 /// Pauses of traffic time between two looks for an answer, and how often it is looked.
 const LOOK_US: u64 = 2_000_000;
 const LOOKS: u32 = 150;
@@ -204,8 +202,9 @@ impl LookUps {
         else {
             return;
         };
+        let young_s = ctx.site.limits().young_days * 86_400;
         let Some(age_s) =
-            (ctx.subject.ts_us / 1_000_000).checked_sub(*registered_s).filter(|age| *age < YOUNG_S)
+            (ctx.subject.ts_us / 1_000_000).checked_sub(*registered_s).filter(|age| *age < young_s)
         else {
             return;
         };

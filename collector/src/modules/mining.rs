@@ -33,7 +33,7 @@ const CRYPTO_MINING: Kind = Kind {
     level: ThreatLevel::Medium,
     level_note: "",
     confidence: "0.9 for a pool, 0.5 for a script",
-    keys: &[],
+    keys: &["[mining] seconds"],
     source: "own; names of pools and scripts as their makers publish them",
     proof: "collector/src/modules/mining.rs: tests",
 };
@@ -90,9 +90,6 @@ const SCRIPTS: [&str; 8] = [
     "webminepool.com",
 ];
 
-/// Duration from which a connection is work and not a look.
-const WORK_US: u64 = 60_000_000;
-
 struct Mining;
 
 #[allow(clippy::unnecessary_wraps, reason = "the signature of all modules")]
@@ -135,7 +132,7 @@ fn work(flow: &FlowRecord, ctx: &mut Context<'_>, count: u64) {
     if ctx.subject.role != Role::Client
         || ends.proto != proto::TCP
         || web
-        || flow.duration_us < WORK_US
+        || flow.duration_us < ctx.site.limits().mining_seconds * 1_000_000
         || !flow.established()
     {
         return;

@@ -38,7 +38,7 @@ const NON_SSL_PORT_443_CONNECTION: Kind = Kind {
     level: ThreatLevel::Medium,
     level_note: "info when the beginning of the connection was not seen",
     confidence: "0.8; 0.3 when the beginning was not seen",
-    keys: &[],
+    keys: &["[misused_ports] minutes"],
     source: "Slips 1.1.21, flow alerts; ours waits in traffic time",
     proof: PROOF,
 };
@@ -53,12 +53,15 @@ const NON_HTTP_PORT_80_CONNECTION: Kind = Kind {
     ..NON_SSL_PORT_443_CONNECTION
 };
 
-/// How near the expected protocol must have been spoken.
-const NEAR_US: u64 = 5 * 60 * 1_000_000;
 /// Servers with which the expected protocol was spoken that are remembered, in one generation.
 const MAX_SPOKEN: usize = 1024;
 /// Connections that wait; further ones are not judged.
 const MAX_WAITING: usize = 128;
+
+/// How far away the expected protocol excuses what else is spoken.
+const fn near_us(ctx: &Context<'_>) -> u64 {
+    ctx.site.limits().misused_minutes * 60_000_000
+}
 
 struct MisusedPorts;
 
@@ -139,7 +142,8 @@ impl Module for MisusedPorts {
         if spoken.waiting.len() >= MAX_WAITING && !spoken.waiting.contains_key(&place) {
             return;
         }
-        let opened = flow.state != ConnState::Oth && (flow.history.is_empty() || flow.history.contains('S'));
+        let begins = flow.history.is_empty() || (flow.history.contains('S') && flow.history.contains('h'));
+        let opened = flow.state != ConnState::Oth && begins;
         let waiting = spoken.waiting.entry(place).or_insert(Waiting {
             first_us: flow.start_us,
             last_us,
@@ -155,7 +159,7 @@ impl Module for MisusedPorts {
         waiting.bytes = waiting.bytes.saturating_add(flow.payload_bytes());
         waiting.opened |= opened;
         let first = waiting.count == 1;
-        let due_us = last_us.saturating_add(NEAR_US);
+        let due_us = last_us.saturating_add(near_us(ctx));
         if first && !ctx.later(due_us, (ends.resp_addr, port, proto::TCP)) {
             ctx.profile_state::<Spoken>().waiting.remove(&place);
         }
@@ -163,10 +167,11 @@ impl Module for MisusedPorts {
 
     fn timer(&self, key: &Key, ctx: &mut Context<'_>) {
         let (Some(server), Ok(port)) = (key.addr, u16::try_from(key.number >> 8)) else { return };
+        let near_us = near_us(ctx);
         let spoken = ctx.profile_state::<Spoken>();
         let Some(waiting) = spoken.waiting.remove(&(server, port)) else { return };
         let near = spoken.last_us.get(&(server, port)).is_some_and(|at| {
-            at.saturating_add(NEAR_US) >= waiting.first_us && *at <= waiting.last_us.saturating_add(NEAR_US)
+            at.saturating_add(near_us) >= waiting.first_us && *at <= waiting.last_us.saturating_add(near_us)
         });
         if !near {
             told(server, port, &waiting, ctx);
@@ -284,5 +289,12 @@ mod tests {
         let mut ending = speaks(0.0, 443, Service::UNKNOWN);
         ending.history.push_str("DadFf").unwrap();
         assert_eq!(found(vec![rec(ending)]).only().threat_level, ThreatLevel::Info, "its end only");
+        let mut torn = speaks(0.0, 443, Service::UNKNOWN);
+        torn.history.push_str("SadDCAFfR").unwrap();
+        assert_eq!(
+            found(vec![rec(torn)]).only().threat_level,
+            ThreatLevel::Info,
+            "the answer to the SYN was lost"
+        );
     }
 }

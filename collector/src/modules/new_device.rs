@@ -26,13 +26,11 @@ const NEW_DEVICE: Kind = Kind {
     level: ThreatLevel::Info,
     level_note: "",
     confidence: "1",
-    keys: &[],
+    keys: &["[new_device] learn_hours"],
     source: "our own; Slips has none",
     proof: "collector/src/modules/new_device.rs: tests",
 };
 
-/// Time in which every device is new: most are used at least once a day.
-const LEARN_US: u64 = 24 * 3_600_000_000;
 /// The hardware address becomes known with the first record, not before it.
 const WAIT_US: u64 = 1_000_000;
 
@@ -42,11 +40,16 @@ fn make(_: &Config) -> Result<Box<dyn Module>, String> {
     Ok(Box::new(NewDevice))
 }
 
+/// How long the traffic must have gone on before a device is new.
+const fn learn_us(ctx: &Context<'_>) -> u64 {
+    ctx.site.limits().learn_hours * 3_600_000_000
+}
+
 impl Module for NewDevice {
     fn profile_created(&self, ctx: &mut Context<'_>) {
         let own = ctx.profile.addr;
         let local = addr::is_private(own) || addr::is_link_local(own) || ctx.site.is_local(own);
-        if local && ctx.now_us >= ctx.site.since_us().saturating_add(LEARN_US) {
+        if local && ctx.now_us >= ctx.site.since_us().saturating_add(learn_us(ctx)) {
             ctx.later(ctx.now_us + WAIT_US, ());
         }
     }
@@ -55,7 +58,7 @@ impl Module for NewDevice {
         let own = ctx.profile.addr;
         let Some(mac) = ctx.site.host(own).and_then(|host| host.mac) else { return };
         let Some(device) = ctx.site.device(mac) else { return };
-        let since_us = ctx.site.since_us().saturating_add(LEARN_US);
+        let since_us = ctx.site.since_us().saturating_add(learn_us(ctx));
         if device.first_us < since_us || device.first_addr != Some(own) {
             return;
         }

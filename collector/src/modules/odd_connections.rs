@@ -38,7 +38,7 @@ const PROOF: &str = "collector/src/modules/odd_connections.rs: tests";
 const PORT_0_CONNECTION: Kind = Kind {
     name: "port_0_connection",
     needs: &[Needs::Flows],
-    rule: "TCP, UDP or SCTP with port 0 at either end; the destination is not multicast.",
+    rule: "TCP, UDP or SCTP with port 0 at either end (SCTP: not at both, its ports are not seen then); the destination is not multicast.",
     level: ThreatLevel::High,
     level_note: "",
     confidence: "0.8",
@@ -55,7 +55,7 @@ const MULTIPLE_RECONNECTION_ATTEMPTS: Kind = Kind {
     level: ThreatLevel::Medium,
     level_note: "",
     confidence: "0.5",
-    keys: &[],
+    keys: &["[odd_connections] refusals", "[odd_connections] telnet_attempts"],
     source: SOURCE,
     proof: PROOF,
 };
@@ -67,7 +67,7 @@ const CONNECTION_TO_MULTIPLE_PORTS: Kind = Kind {
     level: ThreatLevel::Info,
     level_note: "",
     confidence: "0.5",
-    keys: &[],
+    keys: &["[odd_connections] ports"],
     source: SOURCE,
     proof: PROOF,
 };
@@ -87,7 +87,7 @@ const CONNECTION_TO_PRIVATE_IP: Kind = Kind {
 const DIFFERENT_LOCALNET: Kind = Kind {
     name: "different_localnet",
     needs: &[Needs::Flows],
-    rule: "IPv4, not DNS: a private address outside the local networks sends to a private one, or is sent to. One evidence per window \
+    rule: "IPv4, not DNS, not inside a tunnel: a private address outside the local networks sends to a private one, or is sent to. One evidence per window \
            and side.",
     level: ThreatLevel::High,
     level_note: "low when it is the source that is outside",
@@ -110,10 +110,6 @@ const DEVICE_CHANGING_IP: Kind = Kind {
     proof: PROOF,
 };
 
-/// Rejected connections to one port.
-const REJECTED: u64 = 5;
-/// Not established telnet connections to one address.
-const TELNET: u64 = 4;
 /// Peers whose attempts are counted in a window; what a scan does beyond is a scan's evidence.
 const MAX_PEERS: usize = 1024;
 /// Ports told apart of one peer.
@@ -160,7 +156,9 @@ impl Module for OddConnections {
 
 fn port_zero(flow: &FlowRecord, ctx: &mut Context<'_>) {
     let tuple = &flow.tuple;
-    let with_ports = matches!(tuple.proto, proto::TCP | proto::UDP | proto::SCTP);
+    // Sensors keep flows of SCTP without ports: both are 0 then.
+    let with_ports = matches!(tuple.proto, proto::TCP | proto::UDP)
+        || (tuple.proto == proto::SCTP && (tuple.orig_port, tuple.resp_port) != (0, 0));
     if !with_ports || (tuple.orig_port != 0 && tuple.resp_port != 0) || addr::is_multicast(tuple.resp_addr) {
         return;
     }
@@ -190,9 +188,10 @@ fn reconnection(flow: &FlowRecord, ctx: &mut Context<'_>) {
         return;
     }
     let (peer, port) = (tuple.resp_addr, tuple.resp_port);
+    let (refusals, telnet_attempts) = (ctx.site.limits().refusals, ctx.site.limits().telnet_attempts);
     if flow.state == ConnState::Rej
         && let Some(count) = more(&mut ctx.window_state::<Attempts>().rejected, (peer, port))
-        && count >= REJECTED
+        && count >= refusals
     {
         let description = format!(
             "{} tried {count} times to connect to {} port {port}, which refused each time",
@@ -208,7 +207,7 @@ fn reconnection(flow: &FlowRecord, ctx: &mut Context<'_>) {
     if matches!(port, 23 | 2323)
         && !flow.established()
         && let Some(count) = more(&mut ctx.window_state::<Attempts>().telnet, peer)
-        && count >= TELNET
+        && count >= telnet_attempts
     {
         let description = format!(
             "{} tried {count} times to open a telnet connection to {} without success",
@@ -228,6 +227,7 @@ fn multiple_ports(flow: &FlowRecord, ctx: &mut Context<'_>) {
     if tuple.proto != proto::TCP || flow.service != Service::UNKNOWN || !flow.established() {
         return;
     }
+    let least = ctx.site.limits().odd_ports;
     let ports = &mut ctx.window_state::<Ports>().0;
     if ports.len() >= MAX_PEERS && !ports.contains_key(&tuple.resp_addr) {
         return;
@@ -237,7 +237,7 @@ fn multiple_ports(flow: &FlowRecord, ctx: &mut Context<'_>) {
         return;
     }
     ports.push(tuple.resp_port);
-    if ports.len() < 2 {
+    if ports.len() < least {
         return;
     }
     let (count, shown) = (ports.len() as u64, listed(ports));
@@ -288,15 +288,19 @@ fn localnet(flow: &FlowRecord, ctx: &mut Context<'_>) {
     let tuple = &flow.tuple;
     let outside = |a: IpAddr| addr::is_private(a) && !ctx.site.is_local(a);
     let dns = matches!((tuple.proto, tuple.resp_port), (proto::UDP, 53));
-    if ctx.site.local_networks().is_empty()
+    // A tunnel brings another network's addresses here.
+    let tunnelled = flow.parent.is_some();
+    if !ctx.site.knows_networks(tuple.resp_addr)
         || dns
+        || tunnelled
         || !tuple.orig_addr.is_ipv4()
         || !addr::is_private(tuple.resp_addr)
         || ctx.site.is_broadcast(tuple.resp_addr)
     {
         return;
     }
-    let networks = ctx.site.local_networks().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let networks = ctx.site.local_networks().iter().filter(|network| network.addr.is_ipv4());
+    let networks = networks.map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if outside(tuple.orig_addr) {
         let description = format!(
             "{} is a private address outside the local network ({networks}) and sends to {}",
@@ -375,6 +379,11 @@ mod tests {
             (outcome.only().kind, outcome.only().threat_level),
             ("port_0_connection", ThreatLevel::High)
         );
+        let mut sctp = flow(0.0, ME, "203.0.113.9", 0);
+        (sctp.tuple.proto, sctp.tuple.orig_port) = (proto::SCTP, 0);
+        assert!(found(vec![rec(sctp.clone())]).evidence.is_empty(), "ports are not seen");
+        sctp.tuple.orig_port = 2905;
+        assert_eq!(found(vec![rec(sctp)]).evidence.len(), 1);
         for (number, to) in
             [(proto::ICMP, "203.0.113.9"), (proto::GRE, "203.0.113.9"), (proto::UDP, "239.1.1.1")]
         {
@@ -436,6 +445,29 @@ mod tests {
         assert_eq!(found(ME, "10.0.0.7", 53, proto::UDP), []);
         assert_eq!(found(ME, "192.168.1.255", 137, proto::UDP), [], "broadcast");
         assert_eq!(found(ME, "8.8.8.8", 443, proto::TCP), []);
+    }
+
+    /// A private source of one IP version says nothing of the network of the other; what lies inside a tunnel is local beside the rest.
+    #[test]
+    fn networks_are_derived_for_each_ip_version_and_tunnel() {
+        let localnet = |flows: Vec<FlowRecord>| {
+            found(flows.into_iter().map(rec).collect()).of("different_localnet").len()
+        };
+        let v6 = || flow(0.0, "fd00::5", "fd00::1", 443);
+        let plain = |from: &str, to: &str| flow(1.0, from, to, 443);
+        assert_eq!(localnet(vec![v6(), plain(ME, "192.168.1.7"), plain(ME, "192.168.1.7")]), 0);
+        assert_eq!(localnet(vec![v6(), plain(ME, "192.168.1.7"), plain(ME, "10.0.0.7")]), 1);
+        let inside = |from: &str, to: &str| {
+            let mut flow = flow(0.0, from, to, 443);
+            flow.parent = Some(flow.uid);
+            flow
+        };
+        assert_eq!(localnet(vec![inside("10.0.0.5", "10.0.0.7"), plain(ME, "192.168.1.7")]), 0);
+        assert_eq!(localnet(vec![plain(ME, "192.168.1.7"), inside("10.0.0.5", "172.16.0.7")]), 0);
+        assert_eq!(
+            localnet(vec![inside("10.0.0.5", "10.0.0.7"), plain(ME, "172.16.0.7"), plain(ME, "172.16.0.7")]),
+            1
+        );
     }
 
     #[test]

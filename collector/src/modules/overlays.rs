@@ -47,13 +47,11 @@ const P2P_TRAFFIC: Kind = Kind {
     level: ThreatLevel::Info,
     level_note: "",
     confidence: "0.7",
-    keys: &[],
+    keys: &["[overlays] hosts"],
     source: "own, after the guess of Slips 1.1.21 (UDP above 30000 to 5 peers), which needs no answers",
     proof: "collector/src/modules/overlays.rs: tests",
 };
 
-/// Peers and ports that make a peer-to-peer network.
-const PEERS: usize = 10;
 const PEER_PORTS: usize = 8;
 /// Peers counted of a local port.
 const MAX_PEERS: usize = 64;
@@ -99,7 +97,7 @@ impl Module for Overlays {
         }
         ports.insert(ends.resp_port);
         let (count, ports) = (peers.len(), ports.len());
-        if count < PEERS || ports < PEER_PORTS {
+        if count < ctx.site.limits().p2p_hosts || ports < PEER_PORTS {
             return;
         }
         ctx.window_state::<Marks>().p2p = true;

@@ -55,12 +55,11 @@ const GRE_SCAN: Kind = Kind {
     name: "gre_scan",
     rule: "Zeek discovered a GRE tunnel; or GRE packets to 5 hosts that do not answer, in a window.",
     confidence: "1; 0.8 for hosts that do not answer",
+    keys: &["[sources] gre_hosts"],
     source: "Slips 1.1.21, flow alerts (Zeek's tunnel log only); 5 hosts as in its ICMP scans",
     ..GRE_TUNNEL
 };
 
-/// Hosts that make a scan for tunnels: as many as an ICMP scan takes.
-const SWEEP: usize = 5;
 /// Hosts counted of one.
 const MAX_HOSTS: usize = 1024;
 
@@ -104,8 +103,9 @@ impl Module for Sources {
 struct Unanswered(BTreeSet<IpAddr>);
 
 fn unanswered(peer: IpAddr, ctx: &mut Context<'_>) {
+    let least = ctx.site.limits().gre_hosts;
     let hosts = &mut ctx.window_state::<Unanswered>().0;
-    if !addr::is_host(peer) || hosts.len() >= MAX_HOSTS || !hosts.insert(peer) || hosts.len() < SWEEP {
+    if !addr::is_host(peer) || hosts.len() >= MAX_HOSTS || !hosts.insert(peer) || hosts.len() < least {
         return;
     }
     let count = hosts.len();

@@ -49,7 +49,7 @@ const IOT_BOTNET: Kind = Kind {
     level: ThreatLevel::High,
     level_note: "",
     confidence: "0.8",
-    keys: &[],
+    keys: &["[spreading] victims", "[spreading] controller_minutes", "[spreading] controller_contacts"],
     source: "own; behaviour as published of Mirai (Antonakakis et al. 2017) and its descendants",
     proof: "collector/src/modules/spreading.rs: tests",
 };
@@ -68,12 +68,6 @@ const DAY_US: u64 = 86_400_000_000;
 const WORM: [u16; 9] = [22, 23, 1900, 2222, 2323, 5555, 7547, 37_215, 52_869];
 /// Ports of ordinary cloud services.
 const CLOUD: [u16; 12] = [53, 80, 123, 443, 853, 993, 5223, 5228, 5229, 5230, 8443, 8883];
-/// Addresses that make a sweep.
-const SWEEP: usize = 10;
-/// Duration of a contact that is kept up.
-const KEPT_UP_US: u64 = 300_000_000;
-/// Connections that make a contact.
-const OFTEN: usize = 5;
 /// Contacts followed after a sweep.
 const MAX_CONTACTS: usize = 256;
 
@@ -171,14 +165,15 @@ fn sweep(flow: &FlowRecord, ctx: &mut Context<'_>) {
     if !WORM.contains(&flow.tuple.resp_port) || flow.established() {
         return;
     }
+    let victims = ctx.site.limits().botnet_victims;
     let sweep = ctx.profile_state::<Sweep>();
     if flow.start_us > sweep.last_us.saturating_add(DAY_US) {
         *sweep = Sweep::default();
     }
     sweep.last_us = sweep.last_us.max(flow.start_us);
-    if sweep.tried.len() < SWEEP {
+    if sweep.tried.len() < victims {
         sweep.tried.insert(flow.tuple.resp_addr);
-        if sweep.tried.len() == SWEEP {
+        if sweep.tried.len() == victims {
             sweep.since_us = Some(flow.start_us);
         }
     }
@@ -190,6 +185,7 @@ fn contact(flow: &FlowRecord, ctx: &mut Context<'_>) {
         return;
     }
     let end_us = flow.start_us.saturating_add(flow.duration_us);
+    let limits = ctx.site.limits();
     let sweep = ctx.profile_state::<Sweep>();
     let Some(since_us) = sweep.since_us else { return };
     let tried = WORM.contains(&port) && sweep.tried.contains(&peer);
@@ -201,11 +197,11 @@ fn contact(flow: &FlowRecord, ctx: &mut Context<'_>) {
     }
     let flows = sweep.contacts.entry((peer, port)).or_default();
     let new = !flows.contains(&flow.uid);
-    if new && flows.len() < OFTEN {
+    if new && flows.len() < limits.botnet_contacts {
         flows.push(flow.uid);
     }
-    let often = flows.len() >= OFTEN;
-    if flow.duration_us < KEPT_UP_US && !often {
+    let often = flows.len() >= limits.botnet_contacts;
+    if flow.duration_us < limits.botnet_minutes * 60_000_000 && !often {
         return;
     }
     let how = if often {
@@ -214,8 +210,9 @@ fn contact(flow: &FlowRecord, ctx: &mut Context<'_>) {
         format!("for {}", timeline::duration(flow.duration_us))
     };
     let text = format!(
-        "{} tried to get into {SWEEP} or more other devices, and talks to {} on port {port} {how}: it may be part of a botnet",
+        "{} tried to get into {} or more other devices, and talks to {} on port {port} {how}: it may be part of a botnet",
         ctx.site.show(ctx.profile.addr),
+        limits.botnet_victims,
         ctx.site.show(peer),
     );
     ctx.raise(Finding {

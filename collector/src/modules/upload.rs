@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use slips_agent::record::FlowRecord;
 
 use super::{About, Context, Entry, Finding, Hook, Key, Kind, Module, Needs};
-use crate::config::Config;
+use crate::config::{Config, Thresholds};
 use crate::engine::site::Generations;
 use crate::evidence::ThreatLevel;
 use crate::output::timeline;
@@ -48,7 +48,11 @@ const EXFILTRATION: Kind = Kind {
     level: ThreatLevel::Medium,
     level_note: "",
     confidence: "z-score / 10, at most 1",
-    keys: &[],
+    keys: &[
+        "[upload] exfiltration_megabytes",
+        "[upload] exfiltration_deviation",
+        "[upload] exfiltration_windows",
+    ],
     source: "Iglewicz and Hoaglin 1993 (modified z-score, 3.5); history and the least volume are our own",
     proof: "collector/src/modules/upload.rs: tests",
 };
@@ -58,14 +62,8 @@ const MEGABYTE: u64 = 1_000_000;
 /// Receivers kept in one generation.
 const MAX_PEERS: usize = 1024;
 
-/// Least bytes in a window to speak of exfiltration.
-const LEAST_BYTES: u64 = 100_000_000;
-/// Earlier windows needed: a day of hours.
-const LEAST_PAST: usize = 24;
 /// Earlier windows kept: a week of hours.
 const MAX_PAST: usize = 168;
-/// Modified z-score of an outlier.
-const OUTLIER: f64 = 3.5;
 /// Least MAD of the logarithm (a tenth), so that a steady past does not make everything an outlier.
 const LEAST_MAD: f64 = 0.1;
 
@@ -125,8 +123,9 @@ impl Module for Upload {
         for (peer, bytes) in to.into_iter().take_while(|(_, bytes)| *bytes >= least) {
             upload(peer, bytes, "in this time window", ctx);
         }
+        let limits = ctx.site.limits();
         let past = &mut ctx.profile_state::<Past>().0;
-        let found = outlier(past, outside);
+        let found = outlier(past, outside, limits);
         if past.len() >= MAX_PAST {
             past.pop_front();
         }
@@ -158,8 +157,9 @@ struct Outlier {
 
 /// `None` if the window is like the past, or the past too short.
 #[allow(clippy::cast_precision_loss, reason = "logarithms of sizes")]
-fn outlier(past: &VecDeque<u64>, bytes: u64) -> Option<Outlier> {
-    if past.len() < LEAST_PAST || bytes < LEAST_BYTES || past.iter().any(|earlier| *earlier >= bytes) {
+fn outlier(past: &VecDeque<u64>, bytes: u64, limits: &Thresholds) -> Option<Outlier> {
+    let few = past.len() < limits.exfiltration_windows || bytes < limits.exfiltration_mb * MEGABYTE;
+    if few || past.iter().any(|earlier| *earlier >= bytes) {
         return None;
     }
     let mut sorted: Vec<u64> = past.iter().copied().collect();
@@ -170,7 +170,7 @@ fn outlier(past: &VecDeque<u64>, bytes: u64) -> Option<Outlier> {
     off.sort_unstable_by(f64::total_cmp);
     let mad = off.get(off.len() / 2).copied()?.max(LEAST_MAD);
     let z = (ln(bytes) - ln(usual)) / (1.4826 * mad);
-    (z >= OUTLIER).then_some(Outlier { z, usual, windows: sorted.len() })
+    (z >= limits.exfiltration_deviation).then_some(Outlier { z, usual, windows: sorted.len() })
 }
 
 fn exfiltration(peer: IpAddr, bytes: u64, outside: u64, found: Outlier, ctx: &mut Context<'_>) {
@@ -237,6 +237,24 @@ mod tests {
         let two = (0..10)
             .map(|i| sends(f64::from(i), ["93.184.216.34", "93.184.216.35"][i as usize % 2], 90_000_000));
         assert!(found(two.collect()).evidence.is_empty(), "450 MB to each");
+    }
+
+    /// Outside and inside of a tunnel belong to different hosts, so that no bytes count twice for one.
+    #[test]
+    fn a_tunnel_counts_once_for_each_of_its_ends() {
+        let through = |second: f64| {
+            let Record::Flow(mut outer) = sends(second, CLOUD, 90_000_000) else { panic!() };
+            outer.tuple.proto = slips_agent::record::proto::GRE;
+            let Record::Flow(mut inner) = sends(second, "172.31.8.1", 90_000_000) else { panic!() };
+            inner.tuple.orig_addr = "172.31.8.2".parse().unwrap();
+            inner.parent = Some(outer.uid);
+            [Record::Flow(outer), Record::Flow(inner)]
+        };
+        let outcome = |n: u16| found((0..n).flat_map(|i| through(f64::from(i))).collect());
+        assert!(outcome(5).evidence.is_empty(), "450 MB");
+        let told = outcome(6);
+        assert!(told.evidence.iter().all(|e| e.description.contains("sent 540 MB")), "{told:#?}");
+        assert_eq!(told.evidence.len(), 4, "of each end, and on the other one");
     }
 
     #[test]

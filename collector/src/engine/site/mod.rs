@@ -118,6 +118,9 @@ pub struct Site {
     gateway: Option<IpAddr>,
     gateway_mac: Option<Mac>,
     derived_local: Vec<Network>,
+    /// A local network of this IP version was derived from traffic outside tunnels.
+    derived_v4: bool,
+    derived_v6: bool,
     home: Vec<Network>,
     interface: Vec<Network>,
     own: Vec<IpAddr>,
@@ -160,8 +163,8 @@ pub(crate) enum Update {
     Gateway { addr: Option<IpAddr>, mac: Option<Mac> },
     /// It answers the DNS questions of the site.
     DnsServer(IpAddr),
-    /// A network that must be local.
-    Local(Network),
+    /// A network that must be local; `tunnelled` when only traffic inside a tunnel says so.
+    Local { network: Network, tunnelled: bool },
     /// Another whitelist is in force.
     Whitelist(Arc<Whitelist>),
 }
@@ -190,6 +193,8 @@ impl Site {
             gateway: None,
             gateway_mac: None,
             derived_local: Vec::new(),
+            derived_v4: false,
+            derived_v6: false,
             home: config.home_networks.clone(),
             interface: config.interface_networks.clone(),
             own: config.own_addresses.clone(),
@@ -301,7 +306,7 @@ impl Site {
     }
 
     /// Networks of the site: `home_network` of the configuration, else those of the interface, else derived from the traffic
-    /// (the private range of the first private source).
+    /// (the private range of the first private source, of each IP version).
     #[must_use]
     pub fn local_networks(&self) -> &[Network] {
         match (self.home.is_empty(), self.interface.is_empty()) {
@@ -309,6 +314,17 @@ impl Site {
             (true, false) => &self.interface,
             (true, true) => &self.derived_local,
         }
+    }
+
+    /// Whether it is known which addresses of this IP version are local. Without it nothing can be said to lie outside.
+    #[must_use]
+    pub const fn knows_networks(&self, addr: IpAddr) -> bool {
+        self.is_given() || if addr.is_ipv4() { self.derived_v4 } else { self.derived_v6 }
+    }
+
+    /// Whether the local networks are given, by the configuration or the interface.
+    pub(super) const fn is_given(&self) -> bool {
+        !(self.home.is_empty() && self.interface.is_empty())
     }
 
     /// Whether the address is inside the local networks.
@@ -404,8 +420,9 @@ impl Site {
             Update::DnsServer(addr) => {
                 self.dns_servers.len() < Self::MAX_DNS_SERVERS && !self.dns_servers.contains(addr)
             }
-            Update::Local(network) => {
-                self.derived_local.len() < MAX_DERIVED && !self.derived_local.contains(network)
+            Update::Local { network, tunnelled } => {
+                let new = !self.derived_local.contains(network) && self.derived_local.len() < MAX_DERIVED;
+                new || !(*tunnelled || self.knows_networks(network.addr))
             }
         }
     }
@@ -437,7 +454,13 @@ impl Site {
             }
             Update::Gateway { addr, mac } => (self.gateway, self.gateway_mac) = (*addr, *mac),
             Update::DnsServer(addr) => self.dns_servers.push(*addr),
-            Update::Local(network) => self.derived_local.push(*network),
+            Update::Local { network, tunnelled } => {
+                if !self.derived_local.contains(network) && self.derived_local.len() < MAX_DERIVED {
+                    self.derived_local.push(*network);
+                }
+                let known = if network.addr.is_ipv4() { &mut self.derived_v4 } else { &mut self.derived_v6 };
+                *known |= !tunnelled;
+            }
             Update::Whitelist(list) => self.whitelist = Arc::clone(list),
         }
     }

@@ -199,6 +199,7 @@ impl Stage {
         self.seen(flow.start_us, flow.start_us.saturating_add(flow.duration_us));
         let (orig, resp) = (flow.tuple.orig_addr, flow.tuple.resp_addr);
         let macs = (flow.orig_mac, flow.resp_mac);
+        let tunnelled = flow.parent.is_some();
         let (prevalence, new) = self.prevalence(orig, resp);
         let service = served(&flow).filter(|_| addr::is_private(resp) || self.site.is_local(resp));
         let visit = Visit {
@@ -222,6 +223,7 @@ impl Stage {
         } else if self.is_home(orig) {
             self.route(orig, Role::Client, (prevalence, visit), Job::Flow(Held::One(flow)), lanes);
         }
+        self.learn_network(orig, tunnelled, lanes);
         self.learn_from_ends(orig, resp, macs, lanes);
         if let Some((port, proto)) = service {
             self.learn(Update::Service { addr: resp, port, proto }, lanes);
@@ -248,9 +250,12 @@ impl Stage {
                 }
             }
             App::Tls(tls) => self.learn_name(resp, &tls.server_name, How::Sni, orig, app.ts_us, lanes),
-            App::Http(http) => self.learn_name(resp, &http.host, How::HttpHost, orig, app.ts_us, lanes),
+            // What a request for any host gets no answer to is no name of the server: scanners ask so.
+            App::Http(http) if http.status_code != 0 => {
+                self.learn_name(resp, &http.host, How::HttpHost, orig, app.ts_us, lanes);
+            }
             App::Dhcp(dhcp) => self.learn_from_dhcp(dhcp, lanes),
-            App::Ssh(_) | App::Smtp(_) | App::Ftp(_) | App::Login(_) => {}
+            App::Http(_) | App::Ssh(_) | App::Smtp(_) | App::Ftp(_) | App::Login(_) => {}
         }
     }
 
@@ -271,12 +276,7 @@ impl Stage {
         if known && is_unicast(mac) {
             let ts_us = self.clock.now_us();
             // Who speaks ARP here lives here.
-            if self.site.local_networks().is_empty()
-                && addr::is_private(sender)
-                && let Some(network) = private_range(sender)
-            {
-                self.learn(Update::Local(network), lanes);
-            }
+            self.learn_network(sender, false, lanes);
             self.learn(Update::Mac { addr: sender, mac, ts_us }, lanes);
             self.learn(Update::Claimed { mac, addr: sender, to, ts_us }, lanes);
             if self.site.gateway_mac() == Some(mac) && self.site.gateway().is_none() {
@@ -412,6 +412,18 @@ impl Stage {
         }
     }
 
+    /// The private range of the first private address of each IP version is the local network, unless it is given. What lies inside a
+    /// tunnel is local beside it: mirrored traffic of this site, or a network that the tunnel joins to it.
+    fn learn_network(&mut self, addr: IpAddr, tunnelled: bool, lanes: &mut impl Lanes) {
+        let known = self.site.is_given() || (!tunnelled && self.site.knows_networks(addr));
+        if !known
+            && addr::is_private(addr)
+            && let Some(network) = private_range(addr)
+        {
+            self.learn(Update::Local { network, tunnelled }, lanes);
+        }
+    }
+
     /// A frame's MAC belongs to its IP address only on the local network: behind a router it is the router's.
     fn learn_from_ends(
         &mut self,
@@ -420,12 +432,6 @@ impl Stage {
         (orig_mac, resp_mac): (Option<Mac>, Option<Mac>),
         lanes: &mut impl Lanes,
     ) {
-        if self.site.local_networks().is_empty()
-            && addr::is_private(orig)
-            && let Some(network) = private_range(orig)
-        {
-            self.learn(Update::Local(network), lanes);
-        }
         for (end, mac) in [(orig, orig_mac), (resp, resp_mac)] {
             let Some(mac) = mac.filter(|mac| is_unicast(*mac)) else { continue };
             let local = addr::is_private(end) || addr::is_link_local(end) || self.site.is_local(end);

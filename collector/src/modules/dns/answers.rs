@@ -142,11 +142,7 @@ impl PrivateUse for IpAddr {
     }
 }
 
-/// Reverse names asked within [`BURST_US`].
-const BURST: usize = 10;
-/// How long a burst may be.
-const BURST_US: u64 = 2_000_000;
-/// Reverse names remembered of the last [`BURST_US`]; more make no difference.
+/// Reverse names remembered of the last seconds; more make no difference.
 const MAX_BURST: usize = 1024;
 
 /// Reverse names asked of late, with the time of the question.
@@ -159,9 +155,9 @@ struct Reverse {
 
 impl Reverse {
     /// Adds one and forgets what is too old. How many different names there are now.
-    fn add(&mut self, ts_us: u64, name: &str) -> usize {
+    fn add(&mut self, ts_us: u64, within_us: u64, name: &str) -> usize {
         while let Some((first_us, _)) = self.order.front()
-            && (self.order.len() >= MAX_BURST || first_us.saturating_add(BURST_US) < ts_us)
+            && (self.order.len() >= MAX_BURST || first_us.saturating_add(within_us) < ts_us)
             && let Some((_, old)) = self.order.pop_front()
         {
             if let Some(times) = self.names.get_mut(&old) {
@@ -185,12 +181,13 @@ pub fn reverse(dns: &Dns<Text>, ts_us: u64, ctx: &mut Context<'_>) {
     if !is_unicast(dns) || dns.qtype != PTR || !of_address {
         return;
     }
-    let count = ctx.window_state::<Reverse>().add(ts_us, name);
-    if count < BURST {
+    let (least, seconds) = (ctx.site.limits().reverse_names, ctx.site.limits().reverse_seconds);
+    let count = ctx.window_state::<Reverse>().add(ts_us, seconds * 1_000_000, name);
+    if count < least {
         return;
     }
     let description = format!(
-        "{} asked for the names of {count} addresses within 2 s: it looks for the hosts of a network",
+        "{} asked for the names of {count} addresses within {seconds} s: it looks for the hosts of a network",
         ctx.profile.addr
     );
     let finding = ctx.finding(&ARPA_SCAN, (), description);

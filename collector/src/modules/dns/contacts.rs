@@ -12,14 +12,12 @@ use tinyvec::TinyVec;
 
 use super::domain;
 use super::{CONNECTION_WITHOUT_DNS, DNS_WITHOUT_CONNECTION, is_unicast};
-use crate::engine::site::Lean;
+use crate::engine::site::{Lean, Site};
 use crate::evidence::whitelist::{End, Organisation};
 use crate::input::Text;
 use crate::modules::{Context, Finding, Key};
 use crate::profile::addr;
 
-/// How long a name may stay unused, and how long a contact counts.
-const PATIENCE_US: u64 = 30 * 60 * 1_000_000;
 /// How much later a connection may be told of than it was made: at its end, or after 5 min.
 const TOLD_LATE_US: u64 = 5 * 60 * 1_000_000;
 /// How long a name may come after its connection: records of one moment are told in any order.
@@ -97,24 +95,30 @@ pub fn answered(dns: &Dns<Text>, ts_us: u64, ctx: &mut Context<'_>) {
         return;
     }
     contacts.waiting.insert(name.into(), (ts_us, addrs));
-    if !ctx.later(ts_us.saturating_add(PATIENCE_US + TOLD_LATE_US), name) {
+    if !ctx.later(ts_us.saturating_add(patience_us(ctx.site) + TOLD_LATE_US), name) {
         ctx.profile_state::<Contacts>().waiting.remove(name);
     }
+}
+
+/// How long a name may stay unused, and how long a contact counts.
+const fn patience_us(site: &Site) -> u64 {
+    site.limits().unused_minutes * 60_000_000
 }
 
 /// A connection, over or not.
 pub fn contacted(flow: &FlowRecord, ctx: &mut Context<'_>) {
     let (site, to) = (ctx.site, flow.tuple.resp_addr);
     let last_us = flow.start_us.saturating_add(flow.duration_us);
+    let patience_us = patience_us(site);
     let contacts = ctx.profile_state::<Contacts>();
     let news = contacts.last_us.len() >= MAX_CONTACTS && !contacts.last_us.contains_key(&to);
     // A host that contacts everybody must not have all its contacts looked through for each new one.
     if news && last_us >= contacts.cleared_us.saturating_add(CLEAR_US) {
         contacts.cleared_us = last_us;
-        contacts.last_us.retain(|_, at| at.saturating_add(PATIENCE_US) > last_us);
+        contacts.last_us.retain(|_, at| at.saturating_add(patience_us) > last_us);
     }
     if news && contacts.last_us.len() >= MAX_CONTACTS {
-        contacts.blind_until_us = last_us.saturating_add(PATIENCE_US);
+        contacts.blind_until_us = last_us.saturating_add(patience_us);
     } else {
         let known = contacts.last_us.get_or(to, |_| 0);
         *known = last_us.max(*known);
@@ -167,7 +171,7 @@ fn nameless(to: IpAddr, ctx: &mut Context<'_>) {
         format!("{} connected to {to}, and nobody here had asked for a name of it", ctx.profile.addr);
     let key = if alone { Key::from(to) } else { Key::from(()) };
     // Names may have been asked for before the traffic begins.
-    let young = ctx.now_us.saturating_sub(first_us) < PATIENCE_US;
+    let young = ctx.now_us.saturating_sub(first_us) < patience_us(ctx.site);
     ctx.raise(Finding {
         confidence: if young { 0.1 } else { 0.8 },
         victim: Some(to.to_string()),
@@ -191,9 +195,10 @@ pub fn due(key: &Key, ctx: &mut Context<'_>) {
 fn unused(name: &str, ctx: &mut Context<'_>) {
     let (cut, now_us, site) = (ctx.subject.cut, ctx.now_us, ctx.site);
     let mine = ctx.profile.addr;
+    let patience_us = patience_us(site);
     let contacts = ctx.profile_state::<Contacts>();
     let Some((asked_us, addrs)) = contacts.waiting.remove(name) else { return };
-    let near = |at: &u64| at.saturating_add(PATIENCE_US) >= asked_us;
+    let near = |at: &u64| at.saturating_add(patience_us) >= asked_us;
     let used = addrs.iter().flatten().any(|a| contacts.last_us.get(a).is_some_and(near));
     if cut || used || !contacts.uses || now_us < contacts.blind_until_us {
         return;

