@@ -10,8 +10,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph, Wrap};
 
 use super::app::{App, Asked};
-use super::grid::{Column, Grid};
-use super::pages::Page;
+use super::grid::Column;
+use super::pages::{Page, Panel};
 use super::theme::{Role, Theme};
 
 /// Where the panels were drawn: frame and first row of the table.
@@ -44,7 +44,7 @@ pub fn draw(app: &mut App, frame: &mut Frame<'_>) -> Places {
     for (number, area) in areas.iter().enumerate() {
         let focus = number == app.focus;
         if let Some(panel) = app.panels.get_mut(number) {
-            places.push((*area, table(frame, theme, *area, &panel.title, &mut panel.grid, focus)));
+            places.push((*area, table(frame, theme, *area, panel, focus)));
         }
     }
     bottom(app, frame, message, keys);
@@ -65,9 +65,12 @@ fn split(page: &Page, panels: usize, area: Rect) -> Vec<Rect> {
 }
 
 /// Draws a table; gives the line of its first row.
-fn table(frame: &mut Frame<'_>, theme: Theme, area: Rect, title: &str, grid: &mut Grid, focus: bool) -> u16 {
-    let (shown, all) = grid.len();
-    let count = if shown == all { format!(" {all} ") } else { format!(" {shown} of {all} ") };
+fn table(frame: &mut Frame<'_>, theme: Theme, area: Rect, panel: &mut Panel, focus: bool) -> u16 {
+    let Panel { title, grid, more } = panel;
+    let (shown_rows, all) = grid.len();
+    let plus = if *more { "+" } else { "" };
+    let count =
+        if shown_rows == all { format!(" {all}{plus} ") } else { format!(" {shown_rows} of {all}{plus} ") };
     let role = if focus { Role::Focus } else { Role::Frame };
     // Focus is a sign too, not a colour only.
     let title = if focus { format!("» {title} ") } else { format!(" {title} ") };
@@ -81,13 +84,14 @@ fn table(frame: &mut Frame<'_>, theme: Theme, area: Rect, title: &str, grid: &mu
     if inner.width == 0 || inner.height == 0 {
         return inner.y;
     }
-    let columns = grid.columns().to_vec();
+    let shown: Vec<usize> = grid.shown_on(inner.width);
+    let columns: Vec<Column> = shown.iter().filter_map(|i| grid.columns().get(*i)).copied().collect();
     let sorted = grid.sorted();
     let widths = widths(&columns, inner.width as usize);
     let mut y = inner.y;
     if columns.iter().any(|c| !c.title.is_empty()) && columns.len() > 1 && inner.height > 2 {
         let mut spans = Vec::new();
-        for (i, (column, width)) in columns.iter().zip(&widths).enumerate() {
+        for (&i, (column, width)) in shown.iter().zip(columns.iter().zip(&widths)) {
             let arrow = match sorted {
                 Some((at, down)) if at == i => {
                     if down {
@@ -108,9 +112,15 @@ fn table(frame: &mut Frame<'_>, theme: Theme, area: Rect, title: &str, grid: &mu
         y += 1;
     }
     let height = (inner.y + inner.height).saturating_sub(y);
+    if shown_rows == 0 && height > 0 {
+        let text = if all > 0 { "nothing fits the filter" } else { "nothing" };
+        let at = Rect { y, height: 1, ..inner };
+        frame.render_widget(Paragraph::new(Line::styled(text, theme.style(Role::Dim))), at);
+    }
     for (line, (row, selected)) in grid.screen(height as usize).enumerate() {
         let mut spans = Vec::new();
-        for ((cell, column), width) in row.cells.iter().zip(&columns).zip(&widths) {
+        let cells = shown.iter().filter_map(|i| row.cells.get(*i));
+        for ((cell, column), width) in cells.zip(&columns).zip(&widths) {
             spans.push(Span::styled(fit(&cell.text, *width, column.right), theme.style(cell.role)));
             spans.push(Span::raw(" "));
         }
@@ -130,8 +140,8 @@ fn widths(columns: &[Column], width: usize) -> Vec<usize> {
     let fixed: usize = columns.iter().map(|c| c.width as usize).sum();
     let open = columns.iter().filter(|c| c.width == 0).count();
     let left = width.saturating_sub(fixed + gaps.saturating_sub(1));
-    // A narrow screen: fixed columns shrink so that the open ones keep a third.
-    let third = if open > 0 { width / 3 } else { 0 };
+    // A narrow screen: fixed columns shrink so that the open ones keep a third, or enough to read.
+    let third = (width / 3).min(30 * open);
     let squeeze = |w: usize| {
         if left >= third || fixed == 0 { w } else { (w * width.saturating_sub(third + gaps) / fixed).max(3) }
     };

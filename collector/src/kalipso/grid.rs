@@ -17,18 +17,45 @@ pub struct Column {
     pub width: u16,
     /// Numbers stand at the right.
     pub right: bool,
+    /// Widths of a panel on which it is shown: from this, and below that.
+    pub on: (u16, u16),
+}
+
+/// On every width.
+const ALWAYS: (u16, u16) = (0, u16::MAX);
+
+impl Column {
+    /// Only on panels of at least this width.
+    #[must_use]
+    pub const fn from(mut self, width: u16) -> Self {
+        self.on.0 = width;
+        self
+    }
+
+    /// Only on panels narrower than this.
+    #[must_use]
+    pub const fn until(mut self, width: u16) -> Self {
+        self.on.1 = width;
+        self
+    }
+
+    /// Whether it is shown on a panel of this width.
+    #[must_use]
+    pub const fn shown(&self, width: u16) -> bool {
+        self.on.0 <= width && width < self.on.1
+    }
 }
 
 /// A column of text.
 #[must_use]
 pub const fn words(title: &'static str, width: u16) -> Column {
-    Column { title, width, right: false }
+    Column { title, width, right: false, on: ALWAYS }
 }
 
 /// A column of numbers.
 #[must_use]
 pub const fn number(title: &'static str, width: u16) -> Column {
-    Column { title, width, right: true }
+    Column { title, width, right: true, on: ALWAYS }
 }
 
 /// One cell.
@@ -96,6 +123,10 @@ pub struct Grid {
     top: usize,
     sort: Option<(usize, bool)>,
     filter: String,
+    /// Width of the panel it was drawn on last.
+    width: Option<u16>,
+    /// Rows that were drawn last at most.
+    height: usize,
 }
 
 impl Grid {
@@ -144,17 +175,30 @@ impl Grid {
         }
     }
 
-    /// Sorts by the next column: each first in its natural order (numbers downwards), then the other way, then as filled.
+    /// Numbers of the columns that are shown on a panel of this width.
+    pub fn shown_on(&mut self, width: u16) -> Vec<usize> {
+        self.width = Some(width);
+        self.on_screen()
+    }
+
+    fn on_screen(&self) -> Vec<usize> {
+        let shown = |column: &Column| self.width.is_none_or(|width| column.shown(width));
+        self.columns.iter().enumerate().filter(|(_, column)| shown(column)).map(|(i, _)| i).collect()
+    }
+
+    /// Sorts by the next column with a title: each first in its natural order (numbers downwards), then the other way, then as filled.
     pub fn sort_next(&mut self) {
         let numeric = |column: usize| {
             self.rows.first().and_then(|row| row.cells.get(column)).is_some_and(|cell| cell.sort.is_some())
         };
+        let titled = |column: &usize| self.columns.get(*column).is_some_and(|c| !c.title.is_empty());
+        let columns: Vec<usize> = self.on_screen().into_iter().filter(titled).collect();
         self.sort = match self.sort {
-            None if self.columns.is_empty() => None,
-            None => Some((0, numeric(0))),
             Some((column, down)) if down == numeric(column) => Some((column, !down)),
-            Some((column, _)) if column + 1 < self.columns.len() => Some((column + 1, numeric(column + 1))),
-            Some(_) => None,
+            before => {
+                let next = columns.iter().find(|&&column| before.is_none_or(|(last, _)| column > last));
+                next.map(|&column| (column, numeric(column)))
+            }
         };
         self.rearrange();
     }
@@ -217,6 +261,12 @@ impl Grid {
         self.selected + near >= self.shown.len()
     }
 
+    /// Rows that there was room for when it was drawn last.
+    #[must_use]
+    pub const fn height(&self) -> usize {
+        self.height
+    }
+
     /// The columns.
     #[must_use]
     pub fn columns(&self) -> &[Column] {
@@ -226,6 +276,7 @@ impl Grid {
     /// The rows of a screen of this height, each with whether it is selected.
     pub fn screen(&mut self, height: usize) -> impl Iterator<Item = (&Row, bool)> {
         let height = height.max(1);
+        self.height = height;
         if self.selected < self.top {
             self.top = self.selected;
         } else if self.selected >= self.top + height {

@@ -6,6 +6,8 @@
 mod app;
 mod draw;
 mod grid;
+mod help;
+mod listing;
 mod pages;
 mod query;
 mod terminal;
@@ -39,6 +41,10 @@ pub struct Options {
 
 /// How often the store is asked whether something was written.
 const TICK: Duration = Duration::from_millis(500);
+/// How long lists are read before what was found is drawn.
+const SLICE: Duration = Duration::from_millis(30);
+/// Keys that are answered by one picture at most.
+const EVENTS: usize = 64;
 
 /// Shows the store until the user quits or `stop` is set.
 ///
@@ -58,37 +64,27 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<(), String> {
             places = screen.draw(|frame| draw::draw(&mut app, frame))?;
             dirty = false;
         }
-        let wait = next.saturating_duration_since(Instant::now()).min(TICK);
+        // Keys come first: a list that is still being read goes on between them.
+        let busy = app.busy();
+        let wait =
+            if busy { Duration::ZERO } else { next.saturating_duration_since(Instant::now()).min(TICK) };
         if event::poll(wait).map_err(terminal::lost)? {
-            match event::read().map_err(terminal::lost)? {
-                Event::Key(key) if key.kind != KeyEventKind::Release => match app.key(key) {
-                    Then::Go => dirty = true,
-                    Then::Quit => break,
-                    Then::Copy(text) => {
-                        screen.copy(&text)?;
-                        dirty = true;
-                    }
-                },
-                Event::Mouse(mouse) => {
-                    let hit = places.iter().position(|(area, _)| {
-                        area.contains(ratatui::layout::Position { x: mouse.column, y: mouse.row })
-                    });
-                    if let Some(panel) = hit {
-                        let first = places.get(panel).map_or(0, |(_, first)| *first);
-                        match mouse.kind {
-                            MouseEventKind::Down(MouseButton::Left) if mouse.row >= first => {
-                                app.click(panel, usize::from(mouse.row - first));
-                            }
-                            MouseEventKind::ScrollDown => app.wheel(panel, 3),
-                            MouseEventKind::ScrollUp => app.wheel(panel, -3),
-                            _ => {}
-                        }
-                        dirty = true;
-                    }
+            // All that was typed while a slow line took the last picture, and then one picture.
+            for _ in 0..EVENTS {
+                match answer(&mut app, &mut screen, &places, event::read().map_err(terminal::lost)?)? {
+                    Some(news) => dirty |= news,
+                    None => return Ok(()),
                 }
-                Event::Resize(..) => dirty = true,
-                _ => {}
+                if !event::poll(Duration::ZERO).map_err(terminal::lost)? {
+                    break;
+                }
             }
+        } else if busy {
+            let until = Instant::now() + SLICE;
+            while app.busy() && Instant::now() < until {
+                app.work();
+            }
+            dirty = true;
         }
         if Instant::now() >= next {
             next = Instant::now() + TICK;
@@ -105,6 +101,40 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Does what a key or the mouse asks for: whether there is something to draw; `None`: end.
+fn answer(
+    app: &mut App,
+    screen: &mut terminal::Screen,
+    places: &draw::Places,
+    event: Event,
+) -> Result<Option<bool>, String> {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => match app.key(key) {
+            Then::Go => {}
+            Then::Quit => return Ok(None),
+            Then::Copy(text) => screen.copy(&text)?,
+        },
+        Event::Mouse(mouse) => {
+            let at = ratatui::layout::Position { x: mouse.column, y: mouse.row };
+            let Some(panel) = places.iter().position(|(area, _)| area.contains(at)) else {
+                return Ok(Some(false));
+            };
+            let first = places.get(panel).map_or(0, |(_, first)| *first);
+            match mouse.kind {
+                MouseEventKind::Down(MouseButton::Left) if mouse.row >= first => {
+                    app.click(panel, usize::from(mouse.row - first));
+                }
+                MouseEventKind::ScrollDown => app.wheel(panel, 3),
+                MouseEventKind::ScrollUp => app.wheel(panel, -3),
+                _ => return Ok(Some(false)),
+            }
+        }
+        Event::Resize(..) => {}
+        _ => return Ok(Some(false)),
+    }
+    Ok(Some(true))
 }
 
 /// Opens the store; waits for one that is being made. `None`: stopped meanwhile.

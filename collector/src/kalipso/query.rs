@@ -92,15 +92,35 @@ impl Query {
         Ok(query)
     }
 
-    /// What the store does not look at.
+    /// What the store finds by an index, in the wanted order. The rest is for [`Query::holds`], page by page, so that no key waits for
+    /// a search.
+    #[must_use]
+    pub fn indexed(&self) -> EvidenceFilter {
+        let by_kind = self.order != EvidenceOrder::Score || self.filter.profile.is_some();
+        EvidenceFilter {
+            profile: self.filter.profile,
+            window: self.filter.window,
+            kind: self.filter.kind.clone().filter(|_| by_kind),
+            ..EvidenceFilter::default()
+        }
+    }
+
+    /// Whether evidence is wanted.
     #[must_use]
     pub fn holds(&self, evidence: &Evidence) -> bool {
-        let victim = evidence.victim.as_deref().unwrap_or_default().to_lowercase();
+        let lower = |text: &Option<String>| text.as_deref().unwrap_or_default().to_lowercase();
         let value = |name: &str| {
             ThreatLevel::ALL.into_iter().find(|l| l.name() == name).map_or(0.0, ThreatLevel::value)
         };
-        self.dst.as_ref().is_none_or(|dst| victim.contains(dst.as_str()))
+        evidence.score >= self.filter.score
+            && self.filter.kind.as_ref().is_none_or(|kind| *kind == evidence.kind)
             && self.level.is_none_or(|level| value(&evidence.level) >= level.value())
+            && self.dst.as_ref().is_none_or(|dst| lower(&evidence.victim).contains(dst.as_str()))
+            && self.filter.text.as_ref().is_none_or(|text| {
+                evidence.description.to_lowercase().contains(text)
+                    || evidence.attacker.to_lowercase().contains(text)
+                    || lower(&evidence.victim).contains(text)
+            })
     }
 }
 

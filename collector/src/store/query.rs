@@ -48,13 +48,14 @@ impl Query {
     #[must_use]
     pub const fn run(&self) -> Option<RunId> {
         match self {
-            Self::Runs | Self::Info(_) | Self::Informed { .. } => None,
+            Self::Runs | Self::Info(_) | Self::InfoOf(_) | Self::Informed { .. } => None,
             Self::Sensors(run)
             | Self::Named { run, .. }
             | Self::Profile(run, _)
             | Self::Features(run, ..)
             | Self::EvidenceOf(run, _)
             | Self::Names(run, _)
+            | Self::NamesOf(run, _)
             | Self::Addresses(run, _)
             | Self::Blocks(run)
             | Self::Losses(run)
@@ -145,6 +146,8 @@ pub enum Query {
     },
     /// Names of an address, latest first.
     Names(RunId, IpAddr),
+    /// Names of several addresses, in that order, of each latest first.
+    NamesOf(RunId, Vec<IpAddr>),
     /// Addresses of a name.
     Addresses(RunId, String),
     /// Names of addresses behind one, in the order of their texts: all names of at most `limit` addresses.
@@ -165,6 +168,8 @@ pub enum Query {
     },
     /// What is known of a subject, by kind.
     Info(String),
+    /// What is known of several subjects, in that order, of each by kind.
+    InfoOf(Vec<String>),
     /// Blocks of a run, latest first.
     Blocks(RunId),
     /// Commands, oldest first; only those without an answer if `open`.

@@ -149,27 +149,6 @@ impl Reader {
         Ok(only!(self.0.read(&Query::EvidenceOf(run, ids.to_vec()))?, Evidence).collect())
     }
 
-    /// Lines of the timeline about the flows that an evidence names. Looks at the first [`Reader::SEARCHED`] lines of its window.
-    ///
-    /// # Errors
-    /// See [`Reader::version`].
-    pub fn flows_of(&mut self, run: RunId, evidence: &Evidence) -> Result<Vec<Line>> {
-        let mut found = Vec::new();
-        let mut from = 0;
-        while found.len() < evidence.flows.len() && from < Self::SEARCHED {
-            let lines = self.timeline(run, evidence.profile, evidence.window, from, 4096)?;
-            if lines.is_empty() {
-                break;
-            }
-            from += lines.len() as u64;
-            found.extend(lines.into_iter().filter(|line| evidence.flows.contains(&line.uid)));
-        }
-        Ok(found)
-    }
-
-    /// Lines in which [`Reader::flows_of`] looks.
-    pub const SEARCHED: u64 = 65_536;
-
     /// A page of alerts, latest first, with ids below `before`; those of one profile if it is given.
     ///
     /// # Errors
@@ -192,6 +171,14 @@ impl Reader {
         Ok(only!(self.0.read(&Query::Names(run, addr))?, Name).collect())
     }
 
+    /// Names of several addresses in one round trip: of each in turn, latest first.
+    ///
+    /// # Errors
+    /// See [`Reader::version`].
+    pub fn names_of(&mut self, run: RunId, addrs: &[IpAddr]) -> Result<Vec<Name>> {
+        Ok(only!(self.0.read(&Query::NamesOf(run, addrs.to_vec()))?, Name).collect())
+    }
+
     /// Addresses that a name stood for.
     ///
     /// # Errors
@@ -206,6 +193,14 @@ impl Reader {
     /// See [`Reader::version`].
     pub fn info(&mut self, subject: &str) -> Result<Vec<Info>> {
         Ok(only!(self.0.read(&Query::Info(subject.to_owned()))?, Info).collect())
+    }
+
+    /// [`Reader::info`] of several subjects in one round trip: of each in turn.
+    ///
+    /// # Errors
+    /// See [`Reader::version`].
+    pub fn info_of(&mut self, subjects: &[String]) -> Result<Vec<Info>> {
+        Ok(only!(self.0.read(&Query::InfoOf(subjects.to_vec()))?, Info).collect())
     }
 
     /// Blocks, latest first.

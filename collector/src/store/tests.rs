@@ -7,7 +7,7 @@ use crate::engine::inbox::Wish;
 
 #[path = "../../../tests/support/redis.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
-mod server;
+pub(crate) mod server;
 
 /// A store for a test, and what keeps it alive.
 struct Made {
@@ -227,7 +227,8 @@ fn what_is_written_is_read_and_writing_it_again_changes_nothing() {
         );
         assert_eq!(reader.addresses(run, "BAD.example").unwrap().len(), 1);
         let evidence = reader.evidence_of(run, &[1]).unwrap();
-        assert_eq!(reader.flows_of(run, &evidence[0]).unwrap(), lines(1..3));
+        let window = evidence[0].window;
+        assert_eq!(reader.timeline(run, evidence[0].profile, window, 1, 2).unwrap(), lines(1..3));
     });
 }
 
@@ -447,6 +448,20 @@ fn what_is_known_of_an_address_belongs_to_no_run() {
         let mut reader = Reader::of(made.address.open(Access::Read).unwrap());
         assert_eq!(reader.info("192.0.2.1").unwrap(), [info("asn", Some("AS2")), info("reverse_dns", None)]);
         assert_eq!(reader.info("192.0.2.2").unwrap(), []);
+        let some = ["192.0.2.2", "192.0.2.1"].map(str::to_owned);
+        assert_eq!(reader.info_of(&some).unwrap(), reader.info("192.0.2.1").unwrap());
+        assert_eq!(reader.info_of(&[]).unwrap(), []);
+        let name = |addr: &str, name: &str, last_us| Name {
+            addr: ip(addr),
+            name: name.to_owned(),
+            how: "dns".to_owned(),
+            askers: Vec::new(),
+            last_us,
+        };
+        let all = [name("192.0.2.1", "b", 9), name("192.0.2.1", "a", 5), name("192.0.2.3", "c", 1)];
+        let run = reader.runs().unwrap()[0].id;
+        put(store, run, all.clone().map(Row::Name));
+        assert_eq!(reader.names_of(run, &[ip("192.0.2.1"), ip("192.0.2.2"), ip("192.0.2.3")]).unwrap(), all);
     });
 }
 

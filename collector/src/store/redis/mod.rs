@@ -192,6 +192,9 @@ fn said(error: &RedisError) -> String {
     if error.is_connection_refusal() {
         return "nothing answers there".to_owned();
     }
+    if error.is_connection_dropped() {
+        return "the connection broke".to_owned();
+    }
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

@@ -1,5 +1,6 @@
 //! Questions into commands, and values into rows.
 
+use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use redis::{Connection, RedisResult};
@@ -7,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::super::query::{EvidenceFilter, EvidenceOrder, ProfileOrder, Query};
 use super::super::row::{
-    Evidence, Facts, Features, Line, Lines, Loss, Name, Profile, Row, Run, Verdict, Window,
+    Evidence, Facts, Features, Info, Line, Lines, Loss, Name, Profile, Row, Run, Verdict, Window,
 };
 use super::{answers, keys};
 
@@ -27,6 +28,37 @@ fn parse<T: DeserializeOwned>(texts: impl IntoIterator<Item = Option<String>>) -
 fn hvals<T: DeserializeOwned>(c: &mut Connection, key: String) -> RedisResult<Vec<T>> {
     let texts: Vec<Option<String>> = redis::cmd("HVALS").arg(key).query(c)?;
     Ok(parse(texts))
+}
+
+/// The values of several hashes, in one round trip: those of each in their order.
+fn all_hvals<T: DeserializeOwned>(
+    c: &mut Connection,
+    keys: impl Iterator<Item = String>,
+    order: impl Fn(&T, &T) -> Ordering + Copy,
+) -> RedisResult<Vec<T>> {
+    let mut pipe = redis::pipe();
+    for key in keys {
+        pipe.cmd("HVALS").arg(key);
+    }
+    let mut all = Vec::new();
+    for value in answers(c, &pipe)? {
+        let mut one: Vec<T> = parse(redis::from_redis_value_ref::<Vec<Option<String>>>(&value)?);
+        one.sort_by(order);
+        all.extend(one);
+    }
+    Ok(all)
+}
+
+fn names(c: &mut Connection, p: &str, addrs: &[IpAddr]) -> Rows {
+    let keys = addrs.iter().map(|addr| format!("{p}DNSresolution_{addr}"));
+    let latest = |a: &Name, b: &Name| b.last_us.cmp(&a.last_us).then_with(|| a.name.cmp(&b.name));
+    Ok(all_hvals(c, keys, latest)?.into_iter().map(Row::Name).collect())
+}
+
+fn infos(c: &mut Connection, subjects: &[String]) -> Rows {
+    let keys = subjects.iter().map(|subject| keys::info(subject));
+    let by_kind = |a: &Info, b: &Info| a.kind.cmp(&b.kind);
+    Ok(all_hvals(c, keys, by_kind)?.into_iter().map(Row::Info).collect())
 }
 
 fn hmget<T: DeserializeOwned>(c: &mut Connection, key: &str, fields: &[u64]) -> RedisResult<Vec<T>> {
@@ -71,11 +103,8 @@ pub fn rows(c: &mut Connection, p: &str, query: &Query) -> Rows {
             let ids = below(c, &index, *before, *limit)?;
             hmget(c, &format!("{p}alerts"), &ids)?.into_iter().map(Row::Alert).collect()
         }
-        Query::Names(_, addr) => {
-            let mut names: Vec<Name> = hvals(c, format!("{p}DNSresolution_{addr}"))?;
-            names.sort_by(|a, b| b.last_us.cmp(&a.last_us).then_with(|| a.name.cmp(&b.name)));
-            names.into_iter().map(Row::Name).collect()
-        }
+        Query::Names(_, addr) => names(c, p, &[*addr])?,
+        Query::NamesOf(_, addrs) => names(c, p, addrs)?,
         Query::Addresses(_, name) => addresses(c, p, name)?,
         Query::Named { after, limit, .. } => {
             let after = after.map(|addr| addr.to_string());
@@ -94,11 +123,8 @@ pub fn rows(c: &mut Connection, p: &str, query: &Query) -> Rows {
             }
             all
         }
-        Query::Info(subject) => {
-            let mut all: Vec<super::super::Info> = hvals(c, keys::info(subject))?;
-            all.sort_by(|a, b| a.kind.cmp(&b.kind));
-            all.into_iter().map(Row::Info).collect()
-        }
+        Query::Info(subject) => infos(c, std::slice::from_ref(subject))?,
+        Query::InfoOf(subjects) => infos(c, subjects)?,
         Query::Blocks(_) => {
             let mut all: Vec<super::super::Block> = hvals(c, format!("{p}blocks"))?;
             all.sort_by(|a, b| {

@@ -68,6 +68,10 @@ pub fn rows(db: &Connection, query: &Query) -> Rows {
             vec![id(*run), of(*addr)],
             name,
         ),
+        Query::NamesOf(run, addrs) => {
+            let of = |addr: &IpAddr| rows(db, &Query::Names(*run, *addr));
+            Ok(addrs.iter().map(of).collect::<rusqlite::Result<Vec<_>>>()?.concat())
+        }
         Query::Addresses(run, text) => all(
             db,
             "SELECT * FROM name WHERE run = ? AND name = ? ORDER BY addr",
@@ -90,6 +94,10 @@ pub fn rows(db: &Connection, query: &Query) -> Rows {
         ),
         Query::Info(subject) => {
             all(db, "SELECT * FROM info WHERE subject = ? ORDER BY kind", vec![subject.clone().into()], info)
+        }
+        Query::InfoOf(subjects) => {
+            let of = |subject: &String| rows(db, &Query::Info(subject.clone()));
+            Ok(subjects.iter().map(of).collect::<rusqlite::Result<Vec<_>>>()?.concat())
         }
         Query::Blocks(run) => {
             all(db, "SELECT * FROM block WHERE run = ? ORDER BY since_us DESC, addr", vec![id(*run)], block)

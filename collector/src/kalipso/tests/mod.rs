@@ -3,6 +3,9 @@
 //! The pictures stand in `tests/collector/kalipso/`. `cargo test -p slips kalipso_write -- --ignored` writes them anew: look at the
 //! difference before it is committed.
 
+mod keys;
+mod pictures;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -10,14 +13,13 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::app::{App, Asked, Then};
+use super::app::{App, Then};
 use super::draw::draw;
-use super::pages::Page;
 use super::query::Memory;
 use super::theme::Theme;
 use crate::store::{
-    Access, Address, Alert, Block, Command, Evidence, Facts, Features, Info, Judged, Line, Lines, Loss, Name,
-    Profile, Reader, Row, Run, Sample, Sensor, Sums, Verdict, Window,
+    Access, Address, Alert, Block, Evidence, Facts, Features, Info, Judged, Line, Lines, Loss, Name, Profile,
+    Reader, Row, Run, Sample, Sensor, Sums, Verdict, Window,
 };
 
 /// 2023-11-14 22:00 UTC.
@@ -131,6 +133,10 @@ fn rows() -> Vec<Row> {
             "DstPortsClientTCPNotEstablished",
             r#"{"22": {"totalflows": 40, "totalpkt": 40, "totalbytes": 0, "dstips": {"192.168.1.1": 40}}}"#,
         ),
+        (
+            "DstIPsClientTCPEstablished",
+            r#"{"203.0.113.9": {"totalflows": 6, "totalpkt": 88, "totalbytes": 51234, "dstports": {"443": 88}}}"#,
+        ),
         ("OutTuples", r#"{"203.0.113.9-443-tcp": ["11.a.a.a.a.b+", [1700000000.0, 1700000060.0]]}"#),
         ("InTuples", r#"{"198.51.100.7-22-tcp": ["4", [null, 1700000000.0]]}"#),
     ];
@@ -190,14 +196,28 @@ fn rows() -> Vec<Row> {
         askers: vec![ip("192.168.1.1")],
         last_us: START,
     }));
-    rows.push(Row::Info(Info {
-        subject: "192.168.1.20".to_owned(),
-        kind: "class".to_owned(),
-        value: Some("private".to_owned()),
-        source: "RFC 1918".to_owned(),
-        learned_wall_us: START,
-        expires_wall_us: u64::MAX / 2,
+    rows.push(Row::Name(Name {
+        addr: ip("203.0.113.9"),
+        name: "files.example.com".to_owned(),
+        how: "sni".to_owned(),
+        askers: vec![ip("192.168.1.20")],
+        last_us: START,
     }));
+    let told = [
+        ("192.168.1.20", "class", "private"),
+        ("203.0.113.9", "asn", "AS64500 Example Networks"),
+        ("203.0.113.9", "country", "DE"),
+    ];
+    for (subject, kind, value) in told {
+        rows.push(Row::Info(Info {
+            subject: subject.to_owned(),
+            kind: kind.to_owned(),
+            value: Some(value.to_owned()),
+            source: "test".to_owned(),
+            learned_wall_us: START,
+            expires_wall_us: u64::MAX / 2,
+        }));
+    }
     rows.push(Row::Block(Block {
         addr: ip("192.168.1.20"),
         since_us: START + HOUR,
@@ -233,7 +253,10 @@ fn rows() -> Vec<Row> {
 }
 
 fn app(dir: &Dir, complete: bool) -> App {
-    let address = Address::File(dir.0.join("slips.db"));
+    app_on(&Address::File(dir.0.join("slips.db")), dir, complete)
+}
+
+fn app_on(address: &Address, dir: &Dir, complete: bool) -> App {
     let mut store = address.open(Access::Write).unwrap();
     let run = Run {
         site: "home".to_owned(),
@@ -256,9 +279,20 @@ fn app(dir: &Dir, complete: bool) -> App {
     let run = Run { id, ..run };
     let all: Vec<_> = std::iter::once(Row::Run(run)).chain(rows()).map(|row| (id, row)).collect();
     store.write(&all).unwrap();
-    let mut app = App::new(Reader::open(&address).unwrap(), Theme::Dark, Memory::load(None), &dir.0);
+    let mut app = App::new(Reader::open(address).unwrap(), Theme::Dark, Memory::load(None), &dir.0);
     app.tick(START + 20_000_000);
     app
+}
+
+/// Lists that are read in steps are read to their end.
+fn settle(app: &mut App) {
+    for _ in 0..1000 {
+        if !app.busy() {
+            return;
+        }
+        app.work();
+    }
+    panic!("a list is read without end");
 }
 
 fn press(app: &mut App, keys: &str) -> Then {
@@ -278,6 +312,7 @@ fn press(app: &mut App, keys: &str) -> Then {
         let (code, used) = found.map_or((KeyCode::Char(first), first.len_utf8()), |(n, c)| (*c, n.len()));
         rest = &rest[used..];
         last = app.key(KeyEvent::new(code, KeyModifiers::NONE));
+        settle(app);
     }
     last
 }
@@ -318,225 +353,4 @@ fn picture(app: &mut App, width: u16, height: u16, colours: bool) -> String {
         }
     }
     text
-}
-
-/// Page, and the keys that lead there.
-const PAGES: &[(&str, &str)] = &[
-    ("main", ""),
-    ("main-open", "<enter><down><down>"),
-    ("source-ports", "e"),
-    ("destination-addresses", "d"),
-    ("destination-ports", "f"),
-    ("destination-ports-peers", "t"),
-    ("server-ports", "r"),
-    ("server-addresses", "u"),
-    ("out-tuples", "i"),
-    ("in-tuples", "y"),
-    ("evidence", "v"),
-    ("query", "v/score:>=0.8 level:"),
-    ("flows", "v<enter>"),
-    ("alerts", "a"),
-    ("alert", "a<enter>"),
-    ("sites", "s"),
-    ("windows", "w"),
-    ("names", "n"),
-    ("live", "l"),
-    ("blocks", "b"),
-    ("help", "?"),
-    ("confirm", "B"),
-];
-
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/collector/kalipso")
-}
-
-fn pictures() -> Vec<(String, String)> {
-    let dir = Dir::new("golden");
-    let mut made = Vec::new();
-    for (name, keys) in PAGES {
-        let mut app = app(&dir, false);
-        press(&mut app, keys);
-        // Prompts stay as they are while themes change.
-        for (theme, word) in [(Theme::Dark, "dark"), (Theme::Light, "light")] {
-            app.theme = theme;
-            made.push((format!("{name}-80x24-{word}.txt"), picture(&mut app, 80, 24, true)));
-        }
-        app.theme = Theme::Dark;
-        made.push((format!("{name}-200x50.txt"), picture(&mut app, 200, 50, false)));
-    }
-    made
-}
-
-#[test]
-fn every_page_is_its_picture() {
-    let folder = golden();
-    let mut wrong = Vec::new();
-    for (name, now) in pictures() {
-        let known = std::fs::read_to_string(folder.join(&name)).unwrap_or_default();
-        if known != now {
-            let line = known.lines().zip(now.lines()).position(|(a, b)| a != b).unwrap_or(0);
-            wrong.push(format!(
-                "{name}, line {}:\n  {}\n  {}",
-                line + 1,
-                known.lines().nth(line).unwrap_or(""),
-                now.lines().nth(line).unwrap_or("")
-            ));
-        }
-    }
-    assert!(
-        wrong.is_empty(),
-        "cargo test -p slips kalipso_write -- --ignored, then look:\n{}",
-        wrong.join("\n")
-    );
-}
-
-#[test]
-#[ignore = "writes the pictures"]
-fn kalipso_write() {
-    std::fs::create_dir_all(golden()).unwrap();
-    for (name, now) in pictures() {
-        std::fs::write(golden().join(name), now).unwrap();
-    }
-}
-
-#[test]
-fn every_size_can_be_drawn_and_nothing_steers_the_terminal() {
-    let dir = Dir::new("sizes");
-    let mut app = app(&dir, false);
-    for (_, keys) in PAGES {
-        press(&mut app, "<esc><esc>");
-        press(&mut app, keys);
-        for (width, height) in [(1, 1), (20, 5), (40, 10), (41, 11), (80, 24), (132, 43), (300, 80)] {
-            let shown = picture(&mut app, width, height, false);
-            assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{keys}: {shown:?}");
-        }
-    }
-}
-
-#[test]
-fn one_finds_the_way_with_keys_alone() {
-    let dir = Dir::new("keys");
-    let mut app = app(&dir, false);
-    // The worst profile is first and selected; opened, its windows stand below.
-    press(&mut app, "<enter><down><down>");
-    assert!(picture(&mut app, 120, 30, false).contains("Timeline 192.168.1.20 tw2"));
-    // In the timeline, Enter tells who that address is.
-    press(&mut app, "<tab><tab><enter>");
-    assert!(picture(&mut app, 120, 30, false).contains("About 192.168.1.1"));
-    press(&mut app, "<tab><enter>");
-    assert_eq!(app.page, Page::Flows(3), "newest evidence of the window first");
-    press(&mut app, "<esc>a<enter>");
-    assert_eq!(app.page, Page::Alert(1));
-    assert!(picture(&mut app, 120, 30, false).contains("SSH to 192.168.1.1 22/tcp refused"));
-    press(&mut app, "<esc><esc>w<down><enter>");
-    assert!(picture(&mut app, 120, 30, false).contains("Timeline 192.168.1.20 tw2"));
-    assert_eq!(press(&mut app, "q"), Then::Quit);
-}
-
-#[test]
-fn queries_filters_and_orders() {
-    let dir = Dir::new("queries");
-    let mut app = app(&dir, false);
-    press(&mut app, "v/type:be<tab><enter>");
-    assert_eq!((app.line.as_str(), app.message.as_str()), ("type:beacon", "1 found"));
-    press(&mut app, "m");
-    press(&mut app, "mine<enter>");
-    press(&mut app, "/<back><back><back><back><back><back><back><back><back><back><back><enter>");
-    assert_eq!(app.message, "3 found");
-    press(&mut app, "/");
-    app.prompt.as_mut().unwrap().line = "@mine".to_owned();
-    press(&mut app, "<enter>");
-    assert_eq!(app.message, "1 found");
-    press(&mut app, "/");
-    app.prompt.as_mut().unwrap().line = "score:>=2".to_owned();
-    press(&mut app, "<enter>");
-    assert!(app.message.contains("expected a number from 0 to 1"), "{}", app.message);
-    // The history, and back to now.
-    press(&mut app, "/<up>");
-    assert_eq!(app.prompt.as_ref().unwrap().line, "type:beacon");
-    press(&mut app, "<esc><esc>/laptop<enter>");
-    assert_eq!(app.message, "1 profiles");
-    press(&mut app, "/<back><back><back><back><back><back><enter>SS");
-    assert_eq!(app.message, "by address");
-    assert!(picture(&mut app, 200, 50, false).contains("192.168.1.1 (gateway) (dns)"));
-}
-
-#[test]
-fn commands_are_confirmed_written_and_refused_where_nobody_is() {
-    let dir = Dir::new("commands");
-    let mut running = app(&dir, false);
-    press(&mut running, "B");
-    assert_eq!(running.prompt.as_ref().unwrap().what, Asked::Confirm("block", "192.168.1.20".to_owned()));
-    press(&mut running, "<esc>");
-    assert!(running.prompt.is_none());
-    press(&mut running, "Utrusted<enter>");
-    assert!(running.message.starts_with("unblock 192.168.1.20: asked for"), "{}", running.message);
-    let mut reader = Reader::open(&Address::File(dir.0.join("slips.db"))).unwrap();
-    let run = reader.runs().unwrap()[0].id;
-    let asked: Vec<Command> = reader.commands(run).unwrap();
-    assert_eq!(asked.len(), 1);
-    assert_eq!(
-        (asked[0].verb.as_str(), asked[0].subject.as_str(), asked[0].why.as_str()),
-        ("unblock", "192.168.1.20", "trusted")
-    );
-    running.tick(START + 200_000_000);
-    press(&mut running, "B");
-    assert!(running.message.contains("nobody would carry it out"), "{}", running.message);
-    let mut ended = app(&Dir::new("ended"), true);
-    press(&mut ended, "W");
-    assert!(ended.message.contains("has ended"), "{}", ended.message);
-}
-
-#[test]
-fn what_is_shown_can_be_exported_and_copied() {
-    let dir = Dir::new("export");
-    let mut app = app(&dir, false);
-    press(&mut app, "v");
-    assert!(matches!(press(&mut app, "c"), Then::Copy(text) if text.contains("connection_to_private_ip")));
-    press(&mut app, "xX");
-    assert!(app.message.contains("kalipso-Evidence-of-home-1.json"), "{}", app.message);
-    let csv = std::fs::read_to_string(dir.0.join("kalipso-Evidence-of-home-1.csv")).unwrap();
-    assert_eq!(csv.lines().count(), 4);
-    let json: serde_json::Value = serde_json::from_str(
-        &std::fs::read_to_string(dir.0.join("kalipso-Evidence-of-home-1.json")).unwrap(),
-    )
-    .unwrap();
-    assert_eq!(json.as_array().unwrap().len(), 3);
-    press(&mut app, "x");
-    assert!(
-        app.message.contains("kalipso-Evidence-of-home-2.csv"),
-        "nothing is overwritten: {}",
-        app.message
-    );
-}
-
-#[test]
-fn a_store_that_is_gone_and_one_that_grows() {
-    let dir = Dir::new("gone");
-    let mut app = app(&dir, false);
-    assert!(!app.tick(START + 21_000_000), "nothing new");
-    let address = Address::File(dir.0.join("slips.db"));
-    let mut store = address.open(Access::Write).unwrap();
-    let run = Reader::open(&address).unwrap().runs().unwrap()[0].id;
-    store.write(&[(run, Row::Evidence(evidence(9, "beacon", "high", 0.9, "New")))]).unwrap();
-    press(&mut app, "v");
-    assert!(app.tick(START + 22_000_000), "something was written");
-    assert!(picture(&mut app, 120, 30, false).contains("New"));
-    press(&mut app, "<esc>");
-    for key in "edfrtuiyvaswnlb?".chars() {
-        press(&mut app, "<esc>");
-        press(&mut app, &key.to_string());
-    }
-}
-
-#[test]
-fn clicks_and_the_wheel() {
-    let dir = Dir::new("mouse");
-    let mut app = app(&dir, false);
-    app.click(0, 1);
-    assert!(!picture(&mut app, 120, 30, false).contains("About 192.168.1.20"));
-    app.wheel(2, 3);
-    assert_eq!(app.focus, 2);
-    app.click(99, 0);
-    app.wheel(99, 1);
 }
