@@ -66,6 +66,10 @@ pub struct Ledger {
     pub spool_written_bytes: u64,
     /// Bytes on the disk that were damaged.
     pub spool_damaged_bytes: u64,
+    /// Flows whose application bytes were not looked at because the sensor had to do less.
+    pub app_shed: u64,
+    /// Packets of flows that were left out while only a sample of the flows was followed.
+    pub sampled_out: u64,
 }
 
 impl Ledger {
@@ -115,6 +119,8 @@ impl Ledger {
             withheld,
             spool_written_bytes,
             spool_damaged_bytes,
+            app_shed,
+            sampled_out,
         } = *self;
         [
             packets,
@@ -144,6 +150,8 @@ impl Ledger {
             withheld,
             spool_written_bytes,
             spool_damaged_bytes,
+            app_shed,
+            sampled_out,
         ]
     }
 
@@ -177,9 +185,11 @@ impl Ledger {
             self.withheld,
             self.spool_written_bytes,
             self.spool_damaged_bytes,
+            self.app_shed,
+            self.sampled_out,
         ] = *counters;
     }
 }
 
 /// Counters beside [`Ledger::not_understood`].
-pub const COUNTERS: usize = 27;
+pub const COUNTERS: usize = 29;

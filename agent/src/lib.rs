@@ -31,4 +31,6 @@ pub mod program;
 #[cfg(feature = "std")]
 pub mod spool;
 #[cfg(feature = "std")]
+pub mod strain;
+#[cfg(feature = "std")]
 pub mod uplink;

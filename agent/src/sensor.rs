@@ -63,6 +63,28 @@ impl SensorConfig {
             hash_seed: 0,
         }
     }
+
+    /// For a live link in little memory: fewer flows are looked into at the same time. A capture file has no hurry and all of its traffic
+    /// at once; on a link a message is there in a moment.
+    #[must_use]
+    pub fn live(flows: usize) -> Self {
+        Self { app: AppConfig::live(flows), ..Self::for_capacity(flows) }
+    }
+
+    /// Heap bytes that a live sensor takes when its application fields were given up.
+    #[must_use]
+    pub fn least_memory(flows: usize) -> usize {
+        let config = Self::live(flows);
+        Self { app: AppConfig { slots: 0, buffer_bytes: 0 }, ..config }.memory()
+    }
+
+    /// Heap bytes that a sensor of these sizes takes.
+    #[must_use]
+    pub const fn memory(&self) -> usize {
+        Table::memory(self.flows)
+            .saturating_add(Fragments::memory(self.fragments, self.fragment_bytes))
+            .saturating_add(self.app.memory_bytes())
+    }
 }
 
 /// A sensor.
@@ -71,6 +93,12 @@ pub struct Sensor {
     table: Table,
     fragments: Fragments,
     inspector: Inspector,
+    /// Sizes of the inspector, for when it comes back.
+    app: AppConfig,
+    /// Application bytes are looked at.
+    inspecting: bool,
+    /// One flow in 2^`sample` is followed.
+    sample: u8,
     ledger: Ledger,
     verify_checksums: bool,
     vlan_flows: bool,
@@ -84,6 +112,9 @@ impl Sensor {
             table: Table::new(config.flows, &config.timeouts, config.hash_seed),
             fragments: Fragments::new(config.fragments, config.fragment_bytes),
             inspector: Inspector::new(&config.app),
+            app: config.app,
+            inspecting: true,
+            sample: 0,
             ledger: Ledger::default(),
             verify_checksums: config.verify_checksums,
             vlan_flows: config.vlan_flows,
@@ -99,6 +130,27 @@ impl Sensor {
     /// Counters that others keep here, such as what the kernel dropped.
     pub const fn ledger_mut(&mut self) -> &mut Ledger {
         &mut self.ledger
+    }
+
+    /// Whether application bytes are looked at. Off: what is known is reported, and the memory for it is given back; flows that say
+    /// something meanwhile are counted as `app_shed` and never looked at. To be called between packets: it allocates.
+    pub fn inspect(&mut self, on: bool, sink: &mut impl Sink) {
+        if on == self.inspecting {
+            return;
+        }
+        self.inspecting = on;
+        if on {
+            self.inspector = Inspector::new(&self.app);
+        } else {
+            self.inspector.give_up(self.table.clock_us(), &mut self.ledger, sink);
+            self.inspector = Inspector::new(&AppConfig { slots: 0, buffer_bytes: 0 });
+        }
+    }
+
+    /// Follows one flow in 2^`shift` from now on (at most 2¹⁶); packets of the others are counted as `sampled_out`. Flows that are
+    /// followed already stay.
+    pub const fn sample(&mut self, shift: u8) {
+        self.sample = shift;
     }
 
     /// Flows in the table.
@@ -255,7 +307,13 @@ impl Sensor {
             Transport::Udp(udp) => Some((udp.payload, udp.payload_len)),
             _ => None,
         };
-        if let Some((bytes, wire_len)) = payload
+        if let Some((_, wire_len)) = payload
+            && !self.inspecting
+        {
+            if wire_len > 0 && !core::mem::replace(&mut flow.handle.done, true) {
+                self.ledger.app_shed = self.ledger.app_shed.saturating_add(1);
+            }
+        } else if let Some((bytes, wire_len)) = payload
             && !flow.handle.done
         {
             let segment = Segment { offset: effect.tcp.offset, bytes, wire_len, acked: effect.tcp.acked };
@@ -281,6 +339,10 @@ impl Sensor {
         ip: &Ip<'_>,
         sink: &mut impl Sink,
     ) -> Option<(Index, crate::app::Direction)> {
+        if !self.table.sampled(probe, self.sample) {
+            self.ledger.sampled_out = self.ledger.sampled_out.saturating_add(1);
+            return None;
+        }
         if let Some(victim) = self.table.victim() {
             self.end(victim, Why::Evicted, sink);
         }

@@ -269,3 +269,66 @@ fn tunnels_over_udp_are_known_by_port_and_shape() {
     assert!(!tunnelled(2152, 2152, &endless).1);
     assert!(!tunnelled(2152, 2152, &[0x34, 255, 0, 0, 0, 0, 0, 1, 0, 0, 0, 5, 0, 0]).1);
 }
+
+/// A DNS question of 10.0.0.`src` from this port.
+fn question(src: u8, port: u16) -> Vec<u8> {
+    let mut udp = Vec::new();
+    let dns = *b"\x01\x02\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03abc\x00\x00\x01\x00\x01";
+    for word in [port, 53, 8 + dns.len() as u16, 0] {
+        udp.extend(word.to_be_bytes());
+    }
+    udp.extend(dns);
+    ethernet(None, &ipv4(src, 1, 17, 7, 0, &udp))
+}
+
+#[test]
+fn a_sensor_that_has_to_do_less_counts_what_it_leaves_out_and_comes_back() {
+    let mut sensor = Sensor::new(&SensorConfig { hash_seed: 7, ..SensorConfig::for_capacity(8192) });
+    let (mut flows, mut apps) = (0, 0);
+    let mut sink = |record: Record<'_>| match record {
+        Record::Flow(_) => flows += 1,
+        Record::App(_) => apps += 1,
+        Record::Arp(_) => {}
+    };
+    let send = |sensor: &mut Sensor, src: u8, from: u16, sink: &mut dyn FnMut(Record<'_>)| {
+        for port in from..from + 1024 {
+            let frame = question(src, port);
+            sensor
+                .packet(SECOND, LinkType::Ethernet, &frame, frame.len() as u32, &mut |r: Record<'_>| sink(r));
+        }
+    };
+    send(&mut sensor, 2, 10_000, &mut sink);
+    sensor.inspect(false, &mut sink);
+    send(&mut sensor, 3, 10_000, &mut sink);
+    assert_eq!(
+        sensor.ledger().app_shed,
+        2048,
+        "those that waited for their answers, and one for each that spoke"
+    );
+    sensor.sample(3);
+    send(&mut sensor, 4, 10_000, &mut sink);
+    let l = *sensor.ledger();
+    assert_eq!(l.flows_opened + l.sampled_out, 3 * 1024, "{l:?}");
+    assert!((64..256).contains(&(l.flows_opened - 2048)), "about one in eight: {l:?}");
+    // The same flows again: those that are followed stay so.
+    send(&mut sensor, 2, 10_000, &mut sink);
+    assert_eq!(sensor.ledger().flows_opened, l.flows_opened);
+    sensor.sample(0);
+    sensor.inspect(true, &mut sink);
+    send(&mut sensor, 5, 10_000, &mut sink);
+    sensor.finish(&mut sink);
+    let l = *sensor.ledger();
+    assert_eq!(flows, l.flows_opened);
+    assert_eq!(apps, l.app_records);
+    assert!(l.app_records >= 2048, "before and after: {l:?}");
+}
+
+#[test]
+fn the_memory_of_a_sensor_is_known_beforehand() {
+    let of = |flows| SensorConfig::live(flows).memory();
+    let least = SensorConfig::least_memory(8192);
+    println!("8,192 flows take {} KiB, {} KiB without application fields", of(8192) >> 10, least >> 10);
+    assert!(of(8192) < 11 << 19, "{}", of(8192));
+    assert!(least < of(8192) - (1 << 20), "what can be given back: {least}");
+    assert!(of(4096) < of(8192));
+}

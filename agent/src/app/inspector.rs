@@ -127,6 +127,18 @@ impl Inspector {
         handle.done = true;
     }
 
+    /// Gives up every flow that is being looked at: what is known of it is reported now.
+    pub fn give_up(&mut self, now_us: u64, ledger: &mut Ledger, sink: &mut impl Sink) {
+        for at in 0..self.slots.len() {
+            let Some(slot) = self.slots.in_use(at) else { continue };
+            let mut handle = Handle { slot: at + 1, service: slot.service, ..Handle::default() };
+            let mut out =
+                Out { uid: slot.uid, tuple: slot.tuple, now_us, ledger: &mut *ledger, sink: &mut *sink };
+            out.ledger.app_shed = out.ledger.app_shed.saturating_add(1);
+            self.close(at, &mut handle, &mut out);
+        }
+    }
+
     /// A slot for the flow; another one's, silent for long, if need be.
     pub(super) fn take_slot(&mut self, handle: &mut Handle, out: &mut Out<'_>) -> Option<u16> {
         if let Some(at) = at(*handle) {

@@ -66,6 +66,13 @@ impl AppConfig {
         Self { slots: if slots < 64 { 64 } else { slots }, buffer_bytes: flows * 224 }
     }
 
+    /// For a live link in little memory: a slot for every eighth flow, and 96 bytes of buffer a flow.
+    #[must_use]
+    pub const fn live(flows: usize) -> Self {
+        let slots = flows / 8;
+        Self { slots: if slots < 64 { 64 } else { slots }, buffer_bytes: flows * 96 }
+    }
+
     /// What [`Inspector::new`] takes with this configuration, bytes.
     #[must_use]
     pub const fn memory_bytes(&self) -> usize {

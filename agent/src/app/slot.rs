@@ -100,6 +100,17 @@ impl Slots {
         self.used as usize
     }
 
+    /// How many there are.
+    #[allow(clippy::cast_possible_truncation, reason = "at most 65,534 are made")]
+    pub fn len(&self) -> u16 {
+        self.slots.len() as u16
+    }
+
+    /// The slot, if a flow has it.
+    pub fn in_use(&self, at: u16) -> Option<&Slot> {
+        self.get(at).filter(|slot| slot.used)
+    }
+
     pub fn get(&self, at: u16) -> Option<&Slot> {
         self.slots.get(usize::from(at))
     }

@@ -40,7 +40,8 @@ pub struct Flow {
     orig_mac: Option<Mac>,
     resp_mac: Option<Mac>,
     vlan: Option<u16>,
-    parent: Option<Uid>,
+    /// 0 for none: there is one of these for each flow.
+    parent: Uid,
     /// `last_us` at the latest ongoing report; 0 before the first.
     reported_us: u64,
     /// What the inspector keeps with the flow.
@@ -85,7 +86,7 @@ impl Flow {
             orig_mac,
             resp_mac,
             vlan: seen.vlan,
-            parent: seen.parent,
+            parent: seen.parent.unwrap_or_default(),
             reported_us: 0,
             handle: Handle::default(),
         }
@@ -248,7 +249,7 @@ impl Flow {
             orig_mac: self.orig_mac,
             resp_mac: self.resp_mac,
             vlan: self.vlan,
-            parent: self.parent,
+            parent: (self.parent != Uid::default()).then_some(self.parent),
         }
     }
 }

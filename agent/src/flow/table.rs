@@ -14,6 +14,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec;
+use alloc::vec::Vec;
 
 use super::Timeouts;
 use super::entry::{Effect, Flow};
@@ -65,7 +66,9 @@ struct Slot {
 /// The flow table.
 #[derive(Debug)]
 pub struct Table {
-    slots: Box<[Slot]>,
+    /// Room for all slots is taken at the start and touched as it is needed: what no flow was ever in takes no page of a router.
+    slots: Vec<Slot>,
+    capacity: usize,
     buckets: Box<[u32]>,
     free: u32,
     len: u32,
@@ -83,11 +86,6 @@ impl Table {
     #[must_use]
     pub fn new(capacity: usize, timeouts: &Timeouts, hash_seed: u64) -> Self {
         let capacity = capacity.clamp(1, 1 << 31);
-        let mut slots = vec::Vec::with_capacity(capacity);
-        for i in 1..=capacity {
-            let chain = if i == capacity { NIL } else { i as u32 };
-            slots.push(Slot { flow: Flow::empty(), hash: 0, chain, vlan: 0, used: false, lists: NO_LISTS });
-        }
         let t = timeouts;
         let mut lists = [List { head: NIL, tail: NIL, delay_us: 0 }; list::COUNT];
         for (id, l) in lists.iter_mut().enumerate() {
@@ -105,9 +103,10 @@ impl Table {
             };
         }
         Self {
-            slots: slots.into_boxed_slice(),
+            slots: Vec::with_capacity(capacity),
+            capacity,
             buckets: vec![NIL; capacity.next_power_of_two()].into_boxed_slice(),
-            free: 0,
+            free: NIL,
             len: 0,
             lists,
             keyed: KeyedHash::new(hash_seed),
@@ -163,6 +162,14 @@ impl Table {
         None
     }
 
+    /// Whether the flow of the packet is in the sample that has one flow in 2^`shift`. Which ones are depends on the seed, so that
+    /// nobody can choose to be left out; both directions of a flow get the same answer.
+    #[must_use]
+    pub fn sampled(&self, probe: &Probe, shift: u8) -> bool {
+        // Other bits than those that find the bucket.
+        shift == 0 || probe.hash(&self.keyed) >> (32 - u32::from(shift.min(16))) == 0
+    }
+
     /// The flow at `index`.
     #[must_use]
     pub fn flow(&self, index: Index) -> Option<&Flow> {
@@ -179,7 +186,7 @@ impl Table {
     /// stands in the head of this file.
     #[must_use]
     pub fn victim(&self) -> Option<Index> {
-        if self.free != NIL {
+        if self.free != NIL || self.slots.len() < self.capacity {
             return None;
         }
         let oldest = |lists: &[u8]| {
@@ -203,6 +210,12 @@ impl Table {
 
     /// Puts a new flow into the table; `None` if it is full.
     pub fn open(&mut self, probe: &Probe, flow: Flow) -> Option<Index> {
+        if self.free == NIL && self.slots.len() < self.capacity {
+            // Within the room that was taken at the start; at most 2³¹.
+            self.free = self.slots.len() as u32;
+            let flow = Flow::empty();
+            self.slots.push(Slot { flow, hash: 0, chain: NIL, vlan: 0, used: false, lists: NO_LISTS });
+        }
         let at = self.free;
         let hash = probe.hash(&self.keyed);
         let bucket = self.bucket(hash);

@@ -9,7 +9,9 @@ use super::keys::{USUAL, Written};
 use crate::capture::filter::Filter;
 use crate::enforce::never::Never;
 use crate::network::Network;
+use crate::sensor::SensorConfig;
 use crate::spool::disk;
+use crate::strain;
 use crate::uplink::broker::Broker;
 use crate::uplink::tls::Files;
 use crate::wire::topic::is_name;
@@ -27,6 +29,8 @@ pub(super) const FLAGS: &[&str] = &[
     "--site",
     "--sensor",
     "--flows",
+    "--memory-limit",
+    "--cpu-limit",
     "--report-bytes",
     "--spool-bytes",
     "--spool-disk-bytes",
@@ -103,10 +107,16 @@ pub(super) struct Args {
     /// flows followed at the same time; default 8192 on an interface, 65536 for a file, as slips does it
     #[argh(option)]
     flows: Option<String>,
+    /// memory of the agent on an interface, MiB; default 8
+    #[argh(option)]
+    memory_limit: Option<String>,
+    /// percent of one processor core that the agent may use on an interface; default 0: as much as there is
+    #[argh(option)]
+    cpu_limit: Option<String>,
     /// largest report, bytes; default 32768
     #[argh(option)]
     report_bytes: Option<String>,
-    /// memory for reports that the collector has not stored yet, bytes; default 1048576
+    /// memory for reports that the collector has not stored yet, bytes; default 393216
     #[argh(option)]
     spool_bytes: Option<String>,
     /// what to report: flows (default), or features: only sums per device and time window, for links where a byte costs
@@ -230,6 +240,7 @@ pub(super) struct Job {
     pub(super) sensor: String,
     pub(super) filter: Filter,
     pub(super) flows: usize,
+    pub(super) allowed: strain::Limits,
     pub(super) report_bytes: usize,
     pub(super) spool_bytes: usize,
     pub(super) detail: Detail,
@@ -261,6 +272,9 @@ impl Job {
         }
     }
 }
+
+/// Memory beside flows and reports: the program, TLS and MQTT, threads, the report that is being made. Measured, see docs/agent.md.
+const OTHERS: usize = (5 << 19) + (640 << 10);
 
 /// Width of a window in µs.
 fn width(written: &Written) -> Result<u64, Failure> {
@@ -326,6 +340,8 @@ impl Args {
             ("site", &self.site),
             ("sensor", &self.sensor),
             ("flows", &self.flows),
+            ("memory_limit", &self.memory_limit),
+            ("cpu_limit", &self.cpu_limit),
             ("report_bytes", &self.report_bytes),
             ("spool_bytes", &self.spool_bytes),
             ("detail", &self.detail),
@@ -404,9 +420,13 @@ impl Args {
             own_networks: written.truth("spare_own_networks")?,
             broker: Some(broker.place()),
         };
-        let flows = if self.read.is_some() { 65_536 } else { 8192 };
+        let allowed = strain::Limits {
+            memory: written.number("memory_limit", 4, 4096)?.unwrap_or(8) << 20,
+            processor: u32::try_from(written.number("cpu_limit", 0, 10_000)?.unwrap_or(0)).unwrap_or(0),
+        };
         let report_bytes = written.size("report_bytes", MIN_REPORT, MAX_REPORT)?;
-        let flows = written.number("flows", 16, 16_777_216)?.unwrap_or(flows);
+        let spool_bytes = written.size("spool_bytes", 64 << 10, 1 << 30)?;
+        let flows = self.flows_of(&written, allowed.memory, spool_bytes)?;
         Ok(Job {
             filter,
             file: self.read.clone(),
@@ -414,9 +434,10 @@ impl Args {
             broker,
             site: name(&written, "site")?,
             sensor: name(&written, "sensor")?,
-            flows: usize::try_from(flows).unwrap_or(usize::MAX),
+            flows,
+            allowed,
             report_bytes,
-            spool_bytes: written.size("spool_bytes", 64 << 10, 1 << 30)?,
+            spool_bytes,
             detail: match written.word("detail", &["flows", "features"])? {
                 0 => Detail::Flows,
                 _ => Detail::Features,
@@ -447,6 +468,31 @@ impl Args {
             written,
             config,
         })
+    }
+
+    /// Flows followed at the same time. On an interface as many as the memory allows, unless the owner has said how many.
+    fn flows_of(&self, written: &Written, memory: u64, spool_bytes: usize) -> Result<usize, Failure> {
+        let given = written.number("flows", 16, 16_777_216)?;
+        let given = given.map(|flows| usize::try_from(flows).unwrap_or(usize::MAX));
+        if self.read.is_some() {
+            return Ok(given.unwrap_or(65_536));
+        }
+        if self.dump {
+            return Ok(given.unwrap_or(8192));
+        }
+        let room = usize::try_from(memory).unwrap_or(usize::MAX).saturating_sub(OTHERS + spool_bytes);
+        let most = room / (SensorConfig::least_memory(1024) / 1024);
+        match (given, written.get("flows")) {
+            (Some(flows), Some(value)) if flows > most => {
+                let memory = written.text("memory_limit").unwrap_or_default();
+                Err(value.expected(&format!("at most {most} with memory_limit = {memory} (MiB)")))
+            }
+            (Some(flows), _) => Ok(flows),
+            (None, _) if most < 16 => {
+                Err(Failure::usage("memory_limit and spool_bytes leave no room for a flow".to_owned()))
+            }
+            (None, _) => Ok(most.min(8192)),
+        }
     }
 
     /// Where a running agent is asked.

@@ -38,8 +38,23 @@ pub(super) struct Sensing {
     pub(super) down: bool,
     /// Changes of the configuration that wait for the next start.
     pub(super) pending: Vec<String>,
+    /// What is looked at: everything, or less.
+    pub(super) step: String,
+    /// Why less.
+    pub(super) cause: Option<String>,
+    /// Percent of a core used lately.
+    pub(super) processor_percent: u32,
+    pub(super) limits: Allowed,
     /// Everything counted.
     pub(super) ledger: Ledger,
+}
+
+/// What the owner allows.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Allowed {
+    pub(super) memory_kib: u64,
+    /// 0: as much as there is.
+    pub(super) processor_percent: u32,
 }
 
 impl Sensing {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::args::{Args, Job};
-use super::board::{self, Board, Facts, Sensing};
+use super::board::{self, Allowed, Board, Facts, Sensing};
 use super::keys::{Key, Since};
 use super::publish::{LAST, encoder, folding, random, start};
 use super::report::{Patience, Reporter};
@@ -17,8 +17,9 @@ use crate::capture::Error;
 use crate::capture::live::{Interface, Options};
 use crate::ledger::Ledger;
 use crate::sensor::{Sensor, SensorConfig};
+use crate::strain::{Load, Standing, Strain};
 use crate::uplink::session::Session;
-use crate::wire::{Boot, Clock};
+use crate::wire::{Boot, Clock, Detail};
 
 /// How long a report may be open when it has records.
 const REPORT_US: u64 = 5_000_000;
@@ -97,6 +98,17 @@ struct Watch<'a> {
     board: Arc<Board>,
     /// Of the configuration read again, what waits for the next start.
     pending: Vec<String>,
+    strain: Strain,
+}
+
+/// What this process has taken of the machine.
+fn load() -> Load {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let bytes = |name: &str| board::kib(&status, name).unwrap_or(0) << 10;
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let processor_us =
+        u64::try_from(used.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(used.tv_nsec).unwrap_or(0) / 1000;
+    Load { own: bytes("RssAnon"), files: bytes("RssFile"), processor_us }
 }
 
 pub(super) fn run(args: &Args, job: Job, stop: &AtomicBool) -> Result<(), Failure> {
@@ -117,7 +129,7 @@ pub(super) fn run(args: &Args, job: Job, stop: &AtomicBool) -> Result<(), Failur
     );
     let never = || false;
     let reporter = Reporter::new(encoder(&job, boot)?, &session, Patience::Live, &never, folding(&job));
-    let config = SensorConfig { hash_seed: random(), ..SensorConfig::for_capacity(job.flows) };
+    let config = SensorConfig { hash_seed: random(), ..SensorConfig::live(job.flows) };
     let begun_us = utc_us();
     let mut watch = Watch {
         args,
@@ -133,6 +145,7 @@ pub(super) fn run(args: &Args, job: Job, stop: &AtomicBool) -> Result<(), Failur
         told: Instant::now(),
         board,
         pending: Vec::new(),
+        strain: Strain::new(job.allowed),
         job,
     };
     watch.begin();
@@ -244,7 +257,7 @@ impl Watch<'_> {
         self.next_us = now_us.saturating_add(LOOK_US);
         self.sensor.advance(now_us, &mut self.reporter);
         self.reporter.advance(now_us);
-        self.reporter.set_detail(self.session.detail(), now_us, self.sensor.ledger());
+        self.ease(now_us);
         self.sensor.ledger_mut().kernel_dropped = self.interface.statistics().dropped;
         let open_us = now_us.saturating_sub(self.reported_us);
         if open_us >= if self.reporter.is_empty() { SILENCE_US } else { REPORT_US } {
@@ -259,6 +272,13 @@ impl Watch<'_> {
                 clock_set: Sensing::clock(state(real_us)),
                 down: self.down,
                 pending: self.pending.clone(),
+                step: self.strain.standing().step.to_string(),
+                cause: self.strain.standing().cause.map(|cause| cause.to_string()),
+                processor_percent: self.strain.percent(),
+                limits: Allowed {
+                    memory_kib: self.job.allowed.memory >> 10,
+                    processor_percent: self.job.allowed.processor,
+                },
                 ledger: self.reporter.whole(self.sensor.ledger()),
             });
         }
@@ -278,6 +298,23 @@ impl Watch<'_> {
                 )
             });
         }
+    }
+
+    /// Does less when memory or processor time are short, and more again when they are not.
+    fn ease(&mut self, now_us: u64) {
+        if let Some(standing) = self.strain.look(forward_us(self.started), load()) {
+            let Standing { step, cause } = standing;
+            match cause {
+                Some(cause) => log::warn(&format!("doing less, {step}: {cause}")),
+                None => log::warn("doing everything again"),
+            }
+            self.sensor.inspect(step.inspects(), &mut self.reporter);
+            self.sensor.sample(step.sample());
+            self.reporter.strained(standing);
+        }
+        let wanted = self.session.detail();
+        let detail = if self.strain.standing().step.tells_flows() { wanted } else { Detail::Features };
+        self.reporter.set_detail(detail, now_us, self.sensor.ledger());
     }
 
     /// The configuration is read again. What is wrong changes nothing; flows and reports stay whatever changes.
@@ -320,6 +357,7 @@ impl Watch<'_> {
         if let Some(carrier) = self.session.carrier() {
             carrier.set_never(fresh.never.clone());
         }
+        self.strain.allow(fresh.allowed);
         log::set(fresh.level);
         let wait = |key: &&&Key| key.since == Since::Start;
         let names = |keys: Vec<&&Key>| keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");

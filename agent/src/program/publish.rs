@@ -21,7 +21,7 @@ use crate::spool::Spool;
 use crate::spool::disk::{Disk, Files};
 use crate::uplink::machine;
 use crate::uplink::session::{Ending, Notice, Session, Settings, Spools};
-use crate::window::AgentWindowsConfig;
+use crate::window::{AgentWindows, AgentWindowsConfig};
 use crate::wire::{Boot, Detail, Encoder, Options, TimeBase};
 
 /// How long the first connection may take before a file is given up.
@@ -127,8 +127,15 @@ pub(super) fn encoder(job: &Job, boot: Boot) -> Result<Encoder, Failure> {
 
 /// How this sensor folds, if it does.
 pub(super) fn folding(job: &Job) -> (AgentWindowsConfig, bool) {
-    let config =
-        AgentWindowsConfig { width_us: job.window_us, hash_seed: random(), ..AgentWindowsConfig::default() };
+    let default = AgentWindowsConfig::default();
+    // Where features are not what the owner wants, but what a command or a lack of memory may bring, the least must do.
+    let wanted = job.detail == Detail::Features || job.file.is_some();
+    let config = AgentWindowsConfig {
+        width_us: job.window_us,
+        hash_seed: random(),
+        memory_bytes: if wanted { default.memory_bytes } else { AgentWindows::MIN_MEMORY },
+        ..default
+    };
     (config, job.both_ends)
 }
 

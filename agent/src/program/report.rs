@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::ledger::Ledger;
 use crate::record::{FlowRecord, Record, Sink};
+use crate::strain::Standing;
 use crate::uplink::session::{Health, Session};
 use crate::window::{AgentWindows, AgentWindowsConfig, Leaver, Role};
 use crate::wire::{Clock, Detail, Encoder, Folded, Refused, TimeBase};
@@ -39,6 +40,7 @@ pub(super) struct Reporter<'a> {
     stuck: bool,
     totals: Totals,
     detail: Detail,
+    strain: Standing,
     folding: Folding,
 }
 
@@ -84,8 +86,14 @@ impl<'a> Reporter<'a> {
             stuck: false,
             totals: Totals::default(),
             detail: Detail::Flows,
+            strain: Standing::default(),
             folding: Folding { config, both_ends, windows: None, ledger: Ledger::default() },
         }
+    }
+
+    /// What the sensor leaves out from now on, for the status.
+    pub(super) fn strained(&mut self, strain: Standing) {
+        self.strain = strain;
     }
 
     /// What is reported from now on. What was folded until now leaves first.
@@ -193,7 +201,13 @@ impl<'a> Reporter<'a> {
     pub(super) fn health(&self, now_us: u64, ledger: &Ledger) {
         let time = self.base(now_us);
         let ledger = self.whole(ledger);
-        self.session.health(Health { ledger, time, unfit_records: self.unfit, detail: self.detail });
+        self.session.health(Health {
+            ledger,
+            time,
+            unfit_records: self.unfit,
+            detail: self.detail,
+            strain: self.strain,
+        });
     }
 
     /// Whether the report has no records.
@@ -232,7 +246,7 @@ impl<'a> Reporter<'a> {
         }
         let ledger = self.whole(&self.ledger);
         let (time, unfit_records) = (self.base(closed_us), self.unfit);
-        let health = Health { ledger, time, unfit_records, detail: self.detail };
+        let health = Health { ledger, time, unfit_records, detail: self.detail, strain: self.strain };
         let records = self.encoder.records();
         if let Ok(bytes) = self.encoder.finish(self.session.next(), closed_us, &ledger, last) {
             if let Patience::Wait(quiet) = self.patience

@@ -85,11 +85,20 @@ pub(super) fn told(a: &Value) -> String {
     line(
         "memory",
         &format!(
-            "{} KiB now, {} KiB at most",
+            "{} KiB now, {} KiB at most, {} KiB allowed; {} % of a core{}",
             number(a, "/memory/resident_kib"),
-            number(a, "/memory/peak_kib")
+            number(a, "/memory/peak_kib"),
+            number(a, "/sensing/limits/memory_kib"),
+            number(a, "/sensing/processor_percent"),
+            match number(a, "/sensing/limits/processor_percent") {
+                0 => String::new(),
+                percent => format!(", {percent} % allowed"),
+            },
         ),
     );
+    if !text(a, "/sensing/cause").is_empty() {
+        line("LESS", &format!("{}: {}", text(a, "/sensing/step"), text(a, "/sensing/cause")));
+    }
     line(
         "flows",
         &format!(
@@ -168,6 +177,8 @@ const LOSSES: &[(&str, &str)] = &[
     ("/sensing/ledger/flows_evicted", "flows cut because the table was full"),
     ("/sensing/ledger/app_refused", "flows not looked into for lack of room"),
     ("/sensing/ledger/app_evicted", "flows given up early for lack of room"),
+    ("/sensing/ledger/app_shed", "flows not looked into to save memory or processor time"),
+    ("/sensing/ledger/sampled_out", "packets left out while only a sample was followed"),
     ("/sensing/ledger/fragments_lost", "fragments"),
     ("/reports/discarded", "reports discarded"),
     ("/reports/unfit_records", "records that could not be reported"),

@@ -39,9 +39,10 @@ pub struct Limits {
 }
 
 impl Default for Limits {
+    /// Four reports in flight: each is also in the buffers of the client library.
     fn default() -> Self {
         Self {
-            in_flight: 8,
+            in_flight: 4,
             ahead: 64,
             patience_us: 15_000_000,
             status_us: 60_000_000,
@@ -531,6 +532,11 @@ impl Machine {
 
     fn impatient_at(&self) -> u64 {
         self.quiet_since.saturating_add(self.limits.patience_us.saturating_mul(1 << self.probes.min(8)))
+    }
+
+    /// The status has changed: it is sent now.
+    pub fn tell(&mut self, now_us: u64) {
+        self.status_soon(now_us);
     }
 
     fn status_soon(&mut self, at_us: u64) {

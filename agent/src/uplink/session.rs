@@ -13,10 +13,11 @@ use rumqttc::v5::{Client, Connection, Event, MqttOptions};
 
 use super::broker::{Broker, QOS, explain};
 use super::machine::{Action, Limits, Machine};
-use crate::enforce::carrier::{Answer as Carried, Carrier, Reply, Standing};
+use crate::enforce::carrier::{Answer as Carried, Carrier, Reply, Standing as Carrying};
 use crate::ledger::Ledger;
 use crate::spool::disk::Wear;
 use crate::spool::{SharedDisk, Spool};
+use crate::strain::{Standing, Step};
 use crate::wire::topic::Topic;
 use crate::wire::{
     Answer, Block, Command, Custody, Detail, Kind, MAX_NOTE, MAX_OTHER, Order, Outcome, Status, Stored,
@@ -66,6 +67,8 @@ pub struct Health {
     pub unfit_records: u64,
     /// What is sent now.
     pub detail: Detail,
+    /// What is left out.
+    pub strain: Standing,
 }
 
 /// Something a person may want to read.
@@ -217,7 +220,13 @@ impl Session {
 
     /// Refreshes what the status says.
     pub fn health(&self, health: Health) {
-        self.shared.lock().health = health;
+        let now = self.shared.now();
+        let mut inner = self.shared.lock();
+        let other = std::mem::replace(&mut inner.health, health).strain != health.strain;
+        if other {
+            inner.machine.tell(now);
+            self.shared.drive(&mut inner);
+        }
     }
 
     /// What is to be sent: as at the start, or as the latest command wants it.
@@ -320,7 +329,7 @@ pub struct View {
     /// What is sent.
     pub detail: Detail,
     /// Whom this machine blocks, where blocking is on.
-    pub standing: Option<Standing>,
+    pub standing: Option<Carrying>,
     /// Bytes of all files, and what happened to them, where there are files.
     pub disk: Option<(u64, Wear)>,
 }
@@ -425,6 +434,11 @@ impl Shared {
             if !wear.trouble.is_empty() {
                 note.clone_from(&wear.trouble);
             }
+        }
+        if inner.health.strain.step != Step::Full {
+            let Standing { step, cause } = inner.health.strain;
+            let cause = cause.map(|cause| cause.to_string()).unwrap_or_default();
+            note = format!("does less: {step} ({cause})");
         }
         let left_out = standing.blocks.len() - blocks.len();
         let answers = inner.machine.answers().map(|a| Answer { id: a.id, outcome: a.outcome, note: &a.note });
