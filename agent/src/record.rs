@@ -80,6 +80,27 @@ impl fmt::Display for Uid {
     }
 }
 
+/// From its text, as [`fmt::Display`] writes it.
+impl core::str::FromStr for Uid {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let digits = text.strip_prefix('C').filter(|digits| digits.len() == 11).ok_or(())?;
+        digits
+            .bytes()
+            .try_fold(0_u64, |number, digit| {
+                let value = match digit {
+                    b'0'..=b'9' => digit - b'0',
+                    b'A'..=b'Z' => digit - b'A' + 10,
+                    b'a'..=b'z' => digit - b'a' + 36,
+                    _ => return Err(()),
+                };
+                number.checked_mul(62).and_then(|n| n.checked_add(u64::from(value))).ok_or(())
+            })
+            .map(Self)
+    }
+}
+
 impl fmt::Debug for Uid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

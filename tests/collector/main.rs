@@ -7,6 +7,7 @@ mod support;
 
 mod by_hand;
 mod cases;
+mod channels;
 mod commands;
 mod detections;
 mod exports;

@@ -18,7 +18,7 @@ use std::io::{self, Write};
 use crate::capture::filter::Filter;
 use crate::capture::{self, Frame, Reader};
 use crate::ledger::Ledger;
-use crate::record::{FlowKind, FlowRecord, Record, Sink, Uid};
+use crate::record::{AppRecord, FlowKind, FlowRecord, Record, Sink, Uid};
 use crate::sensor::{Sensor, SensorConfig};
 use apps::Apps;
 use fields::Conn;
@@ -27,6 +27,25 @@ use fields::Conn;
 pub const MAX_PER_FLOW: usize = 1000;
 /// Bytes of application records that may wait for all flows.
 pub const MAX_WAITING: usize = 64 * 1024 * 1024;
+
+/// Appends the object of a flow, with the fields of `conn.log`.
+///
+/// # Errors
+/// None that its types can have.
+pub fn flow_object(flow: &FlowRecord, out: &mut Vec<u8>) -> serde_json::Result<()> {
+    serde_json::to_writer(out, &Conn::of(flow))
+}
+
+/// Appends what was said in a flow as further members of an object: `,"dns":[{…}]`, by the name of the log.
+///
+/// # Errors
+/// None that its types can have.
+pub fn app_members(app: &AppRecord<&str>, out: &mut Vec<u8>) -> serde_json::Result<()> {
+    let mut apps = Apps::default();
+    apps.add(app)?;
+    apps.write(out);
+    Ok(())
+}
 
 /// What a run over a capture gave.
 #[derive(Debug)]

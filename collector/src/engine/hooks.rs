@@ -61,7 +61,7 @@ pub struct Said<'a> {
 impl Said<'_> {
     /// Whether the whitelist hides a finding: by attacker or victim, everything that the site knows of them, and the names in the
     /// record at hand, which belong to its other end.
-    fn hides(self, finding: &Finding, site: &Site) -> bool {
+    pub fn hides(self, finding: &Finding, site: &Site) -> bool {
         let list = site.whitelist();
         if list.is_empty() {
             return false;

@@ -1,6 +1,6 @@
-//! What others ask of a running analysis: to block, to release.
+//! What others ask of a running analysis: to block, to release, to count what they found.
 //!
-//! Enters: requests from any thread, by viewers. Leaves: each request once, with the next round
+//! Enters: requests from any thread, by viewers and by modules in other languages. Leaves: each request once, with the next round
 //! of records, and one answer to it, also when the analysis ends before. Bounded: [`Inbox::MOST`] wait, further ones are refused.
 //! Who asks never waits for the engine, so that neither can hold the other.
 
@@ -9,6 +9,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::modules::Finding;
 
 /// What is asked for.
 #[derive(Clone, PartialEq, Debug)]
@@ -27,6 +29,8 @@ pub enum Wish {
         /// Why, in the words of who asks.
         why: String,
     },
+    /// To count what another program found. A time of 0 is that of the site.
+    Evidence(Box<Finding>),
 }
 
 /// What became of it, in words; or why nothing did.

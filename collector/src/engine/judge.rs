@@ -14,8 +14,9 @@ use super::site::Named;
 use super::stored::{self, News};
 use crate::evidence::blocking::{Decision, Shield};
 use crate::evidence::{Alert, Book, Evidence, Herald, Where};
+use crate::modules::{Finding, external};
 use crate::output::{Counts, Error, Folder, Summary, WindowView};
-use crate::store::{Row, Tap};
+use crate::store::{Channel, Notice, Row, Tap};
 
 /// What the judge is told about a round besides the outcomes.
 pub struct Head {
@@ -31,6 +32,8 @@ pub struct Head {
     pub names: Vec<Row>,
     /// What others ask for.
     pub asked: Vec<Asked>,
+    /// What modules in other languages hear of this round.
+    pub notices: Vec<Notice>,
 }
 
 /// See the head of the file.
@@ -50,7 +53,7 @@ impl Judge {
     }
 
     /// One round. Gives back a summary when one was asked for, and what could not be written.
-    pub fn round(&mut self, head: Head, outcomes: Vec<Outcome>) -> Option<(Summary, Option<Error>)> {
+    pub fn round(&mut self, mut head: Head, outcomes: Vec<Outcome>) -> Option<(Summary, Option<Error>)> {
         let mut events = Vec::new();
         let mut drafts = Vec::new();
         let mut counts = head.counts.clone();
@@ -70,21 +73,29 @@ impl Judge {
         }
         // Each shard's events are in order already, so this merges.
         events.sort_by_key(|event: &Event| event.order);
+        let new_profiles = self.tap.wants(Channel::NewProfile);
         for event in events {
             self.unblock(event.order.clock_us.min(head.end_us));
+            if new_profiles && matches!(event.what, What::Created { .. }) {
+                let (addr, ts_us) = (event.order.profile, event.order.clock_us);
+                head.notices.push(Notice::Profile { addr, ts_us });
+            }
             self.event(event);
         }
         self.unblock(head.end_us);
         for asked in head.asked {
-            let Asked { wish, answer, shield } = asked;
-            answer.give(self.asked(wish, shield, head.end_us));
+            let Asked { wish, answer, shield, refused } = asked;
+            answer.give(match refused {
+                Some(why) => Err(why.to_owned()),
+                None => self.asked(wish, shield, head.end_us),
+            });
         }
         self.folder.named(&head.named);
         if self.tap.on() {
             rows.iter_mut().for_each(|row| stored::number(row, &mut self.book));
             rows.extend(head.names);
             self.news.rows(self.grid, &mut self.book, &mut rows);
-            self.tap.give(rows);
+            self.tap.give_with(rows, head.notices);
         }
         let ended = head.ask == Ask::Finish;
         self.close_until(if ended { None } else { Some(head.end_us) });
@@ -150,7 +161,34 @@ impl Judge {
             Wish::Unblock { addr, why } => {
                 self.book.unblock(addr, now_us, &why, &mut Told(&self.folder, news))
             }
+            Wish::Evidence(finding) => self.evidence(*finding, shield, now_us),
         }
+    }
+
+    /// What another program found. It counts in the window of its time, while that is open.
+    fn evidence(&mut self, mut finding: Finding, shield: Option<Shield>, now_us: u64) -> Answered {
+        if finding.ts_us == 0 {
+            finding.ts_us = now_us;
+        }
+        let window = self.grid.index(finding.ts_us);
+        if window > self.grid.index(now_us) {
+            return Err("its time is ahead of the traffic".to_owned());
+        }
+        if window < self.grid.first_open(now_us) {
+            return Err("it comes too late: its window is closed".to_owned());
+        }
+        let mut news = self.tap.on().then_some(&mut self.news);
+        if let Some(news) = &mut news {
+            news.touched.insert((window, finding.profile));
+        }
+        let place =
+            Where { now_us, window, start_us: self.grid.start_us(window), module: external::NAME, shield };
+        let refused = self.book.refused();
+        self.book.take(finding, place, &mut Told(&self.folder, news));
+        if self.book.refused() > refused {
+            return Err("there is too much evidence of its kind".to_owned());
+        }
+        Ok("counted".to_owned())
     }
 
     /// Ends the blocks that are over at a time.

@@ -32,16 +32,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use slips_agent::record::{AppRecord, FlowRecord};
+
 pub use budget::Budget;
 pub use site::Site;
 
 use crate::config::Config;
 use crate::evidence::Book;
 use crate::evidence::whitelist::Shared;
-use crate::input::{Intake, Record};
+use crate::input::{Intake, Record, Text};
 use crate::modules::Modules;
 use crate::output::{self, Folder, Summary};
-use crate::store::{Row, Tap};
+use crate::store::{Channel, Notice, Row, Tap};
 use grid::Grid;
 use hooks::Hooks;
 use inbox::Inbox;
@@ -107,6 +109,8 @@ pub struct Engine {
     trouble: Option<output::Error>,
     failed: bool,
     tap: Tap,
+    /// Types of evidence that are not raised.
+    disabled: Arc<[String]>,
 }
 
 /// Records in a round.
@@ -145,7 +149,7 @@ impl Engine {
         };
         let judge = Judge::new(grid, book, folder, config.tap.clone());
         let workers = Workers::start((0..shards).map(|_| shard()).collect(), judge);
-        let mut lanes = Spread::new(shards);
+        let mut lanes = Spread::new(shards, config.tap.clone());
         // In force before the first record; the same for stage and shards, also when it is replaced at this moment.
         let (list, version) = config.whitelist.get();
         if !list.is_empty() {
@@ -161,6 +165,7 @@ impl Engine {
             trouble: None,
             failed: false,
             tap: config.tap.clone(),
+            disabled: config.disabled_detections.clone().into(),
         }
     }
 
@@ -248,7 +253,7 @@ impl Engine {
     fn wishes(&self) -> Vec<Asked> {
         let taken = self.tap.inbox().map(Inbox::take).unwrap_or_default();
         let site = self.stage.site();
-        taken.into_iter().map(|(wish, answer)| Asked::new(wish, answer, site)).collect()
+        taken.into_iter().map(|(wish, answer)| Asked::new(wish, answer, site, &self.disabled)).collect()
     }
 
     fn send(&mut self, ask: Ask) {
@@ -272,7 +277,8 @@ impl Engine {
         let names = self.names(ask);
         let named = self.stage.named();
         let asked = self.wishes();
-        let head = Head { end_us, ask, counts: self.stage.counts().clone(), named, names, asked };
+        let notices = std::mem::take(&mut self.lanes.notices);
+        let head = Head { end_us, ask, counts: self.stage.counts().clone(), named, names, asked, notices };
         self.failed = !self.workers.send(head, shares);
         while let Some(answer) = self.workers.ready() {
             let _ = self.noted(answer);
@@ -321,12 +327,15 @@ struct Spread {
     count: usize,
     /// Addresses whose names changed, for the store.
     named: BTreeSet<IpAddr>,
+    tap: Tap,
+    /// What modules in other languages hear of this round.
+    notices: Vec<Notice>,
 }
 
 impl Spread {
-    fn new(shards: usize) -> Self {
+    fn new(shards: usize, tap: Tap) -> Self {
         let items = (0..shards).map(|_| Vec::new()).collect();
-        Self { items, changes: Vec::new(), count: 0, named: BTreeSet::new() }
+        Self { items, changes: Vec::new(), count: 0, named: BTreeSet::new(), tap, notices: Vec::new() }
     }
 }
 
@@ -344,6 +353,18 @@ impl site::Lanes for Spread {
 
     fn change(&mut self, change: Change) {
         self.changes.push(change);
+    }
+
+    fn flow(&mut self, flow: &FlowRecord) {
+        if self.tap.wants(Channel::NewFlow) {
+            self.notices.push(Notice::Flow(Box::new(flow.clone())));
+        }
+    }
+
+    fn said(&mut self, app: &Arc<AppRecord<Text>>) {
+        if self.tap.wants(Channel::of(&app.body)) {
+            self.notices.push(Notice::Said(Arc::clone(app)));
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use slips_agent::record::{AppRecord, ArpRecord, FlowRecord};
 use slips_agent::window::PartBuf;
 use slips_agent::wire::Folded;
 
+use super::hooks::Said;
 use super::inbox::{Answer, Wish};
 use super::site::{Site, Update};
 use crate::evidence::blocking::Shield;
@@ -123,15 +124,25 @@ pub struct Asked {
     pub answer: Answer,
     /// Why the address is never blocked, if it is not.
     pub shield: Option<Shield>,
+    /// Why it is not taken, if it is not.
+    pub refused: Option<&'static str>,
 }
 
 impl Asked {
-    /// At this place of the stream.
-    pub fn new(wish: Wish, answer: Answer, site: &Site) -> Self {
-        let shield = match &wish {
-            Wish::Block { addr, .. } | Wish::Unblock { addr, .. } => site.shield(*addr),
+    /// At this place of the stream. `disabled`: types of evidence that are not raised.
+    pub fn new(wish: Wish, answer: Answer, site: &Site, disabled: &[String]) -> Self {
+        let (shield, refused) = match &wish {
+            Wish::Block { addr, .. } | Wish::Unblock { addr, .. } => (site.shield(*addr), None),
+            Wish::Evidence(finding) => {
+                let refused = if disabled.iter().any(|name| name == finding.kind.name) {
+                    Some("this detection is switched off")
+                } else {
+                    Said::default().hides(finding, site).then_some("the whitelist hides it")
+                };
+                (site.shield(finding.profile), refused)
+            }
         };
-        Self { wish, answer, shield }
+        Self { wish, answer, shield, refused }
     }
 }
 

@@ -20,6 +20,7 @@ pub mod channels;
 mod context;
 pub mod dhcp;
 pub mod dns;
+pub mod external;
 mod finding;
 pub mod flow_model;
 pub mod habits;
@@ -47,6 +48,7 @@ pub use context::{Context, States, Subject, Ways};
 pub use finding::{Count, Finding, Key, told_again};
 
 use crate::config::Config;
+use crate::feeds::Listed;
 use crate::input::{Note, Text};
 use crate::profile::letters::Letters;
 
@@ -104,6 +106,13 @@ pub trait Module: Send + Sync {
         let _ = say;
     }
 
+    /// What its lists say of an address, name, URL, fingerprint or hash at this time: for programs that ask. `None` if it is nothing of the
+    /// kind, or the module has no lists.
+    fn listed(&self, what: &str, now_s: u64) -> Option<Vec<Listed>> {
+        let _ = (what, now_s);
+        None
+    }
+
     /// The time asked for by [`Context::later`] has come.
     fn timer(&self, key: &Key, ctx: &mut Context<'_>) {
         let _ = (key, ctx);
@@ -159,6 +168,7 @@ pub const MODULES: &[Entry] = &[
     channels::ENTRY,
     behaviour::ENTRY,
     flow_model::ENTRY,
+    external::ENTRY,
 ];
 
 /// The modules of one configuration, ready to run.
@@ -193,6 +203,11 @@ impl Modules {
     /// All look whether their files were replaced.
     pub fn reload(&self, say: &mut dyn FnMut(&str)) {
         self.0.iter().for_each(|(_, module)| module.reload(say));
+    }
+
+    /// See [`Module::listed`]: the first that knows what it is.
+    pub fn listed(&self, what: &str, now_s: u64) -> Option<Vec<Listed>> {
+        self.0.iter().find_map(|(_, module)| module.listed(what, now_s))
     }
 
     /// The modules, in order.

@@ -78,7 +78,7 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
         Some(_) => Carriers::Here,
         None => Carriers::Nobody(NOBODY),
     };
-    let writer = store::start(store, config, &dir, notify, hands(config, carriers))?;
+    let writer = store::start(store, config, &dir, notify, hands(config, carriers), &modules)?;
     if let Some(writer) = &writer {
         let run = Run::now(config, "local", names.join(", "));
         config.tap = writer.begin(run, !config.delete_previous).map_err(|e| Failure::run(e.to_string()))?;

@@ -46,10 +46,10 @@ pub(super) fn run(
         Carriers::Nobody("slips serve runs without -p, so no agent is told whom to block")
     };
     let start = {
-        let config = config.clone();
+        let (config, modules) = (config.clone(), Arc::clone(&modules));
         move |dir: &Path, notify| {
             let hands = hands(&config, carriers);
-            let started = store::start(given, &config, dir, notify, hands);
+            let started = store::start(given, &config, dir, notify, hands, &modules);
             started.map_err(|f| fleet::Failure { text: f.text, usage: f.code == 2 })
         }
     };

@@ -1,10 +1,12 @@
 //! The store of a run: which one, opened and begun.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Failure;
 use crate::config::Config;
-use crate::store::{Access, Address, Hands, Notify, Store, Writer};
+use crate::modules::Modules;
+use crate::store::{Access, Address, Hands, Notify, Store, Writer, wall_us};
 
 /// Name of the store in an output folder.
 pub(super) const NAME: &str = "slips.db";
@@ -21,13 +23,19 @@ pub(super) fn start(
     dir: &Path,
     notify: Notify,
     hands: Hands,
+    modules: &Arc<Modules>,
 ) -> Result<Option<Writer>, Failure> {
     let store = match given {
         Some(store) => store,
         None if !config.create_log_files => return Ok(None),
         None => Address::File(dir.join(NAME)).open(Access::Write).map_err(|e| Failure::run(e.to_string()))?,
     };
-    let writer = Writer::start(store, notify, hands)
-        .map_err(|e| Failure::run(format!("the system gives no thread: {e}")))?;
+    let thread = |e| Failure::run(format!("the system gives no thread: {e}"));
+    let mut writer = Writer::start(store, notify, hands).map_err(thread)?;
+    if let Some(address) = &config.store {
+        let modules = Arc::clone(modules);
+        let knows = move |what: &str| modules.listed(what, wall_us() / 1_000_000);
+        writer.listen(address, Arc::new(knows)).map_err(thread)?;
+    }
     Ok(Some(writer))
 }

@@ -7,7 +7,9 @@
 //! Enters: [`Row`]s of runs, in batches behind the engine. Leaves: the same rows, by [`Query`]. Layout and guarantees stand in
 //! `docs/store.md`. A store that is slow or gone slows the intake, for the queue is short; nothing is lost and nothing grows.
 
+mod channels;
 mod features;
+mod listen;
 mod pack;
 mod query;
 mod reader;
@@ -20,7 +22,9 @@ mod writer;
 use std::fmt;
 use std::path::PathBuf;
 
+pub use channels::{Channel, Notice, Wanted};
 pub use features::fields;
+pub use listen::Knows;
 pub use pack::{Bad, load, save};
 pub use query::{EvidenceFilter, EvidenceOrder, ProfileOrder, Query};
 pub use reader::Reader;
@@ -60,6 +64,28 @@ pub trait Store: Send {
     /// # Errors
     /// Nothing was left.
     fn ask(&mut self, command: &Command) -> Result<u64, Error>;
+
+    /// Channels that somebody listens to; none where there are no channels. Brought up to date by [`Store::hear`].
+    fn wanted(&self) -> Wanted {
+        Wanted::default()
+    }
+
+    /// Looks who listens.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    fn hear(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Tells those who listen.
+    ///
+    /// # Errors
+    /// Not all were told, or that is not known: the call is to be repeated.
+    fn publish(&mut self, notices: &[(RunId, Notice)]) -> Result<(), Error> {
+        let _ = notices;
+        Ok(())
+    }
 
     /// A number that is another one when somebody has written meanwhile.
     ///

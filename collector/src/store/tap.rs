@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::channels::{Channel, Notice, Wanted};
 use super::row::{Loss, Row, Run, RunId, Sample};
 use super::writer::{Message, wall_us};
 use crate::engine::inbox::Inbox;
@@ -20,12 +21,13 @@ struct Inner {
     queue: SyncSender<Message>,
     gone: AtomicBool,
     inbox: Inbox,
+    wanted: Wanted,
 }
 
 impl Tap {
-    pub(super) fn new(run: Run, queue: SyncSender<Message>, inbox: Inbox) -> Self {
+    pub(super) fn new(run: Run, queue: SyncSender<Message>, inbox: Inbox, wanted: Wanted) -> Self {
         let (id, run) = (run.id, Mutex::new(run));
-        Self(Some(Arc::new(Inner { id, run, queue, gone: AtomicBool::new(false), inbox })))
+        Self(Some(Arc::new(Inner { id, run, queue, gone: AtomicBool::new(false), inbox, wanted })))
     }
 
     /// What viewers ask the analysis for.
@@ -46,14 +48,25 @@ impl Tap {
         self.0.as_ref().map(|inner| inner.id)
     }
 
+    /// Whether anybody listens to a channel.
+    #[must_use]
+    pub fn wants(&self, channel: Channel) -> bool {
+        self.0.as_ref().is_some_and(|inner| inner.wanted.wants(channel))
+    }
+
     /// Hands rows over. Waits while the store is behind: this is what slows the intake down.
     pub fn give(&self, rows: Vec<Row>) {
+        self.give_with(rows, Vec::new());
+    }
+
+    /// The same, with what those hear who listen to channels, once the rows are stored.
+    pub fn give_with(&self, rows: Vec<Row>, notices: Vec<Notice>) {
         let Some(inner) = &self.0 else { return };
-        if rows.is_empty() || inner.gone.load(Ordering::Relaxed) {
+        if rows.is_empty() && notices.is_empty() || inner.gone.load(Ordering::Relaxed) {
             return;
         }
         // A writer that has ended has said so; the analysis goes on.
-        if inner.queue.send(Message::Rows(inner.id, rows)).is_err() {
+        if inner.queue.send(Message::Rows(inner.id, rows, notices)).is_err() {
             inner.gone.store(true, Ordering::Relaxed);
         }
     }

@@ -10,9 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::channels::{Notice, Wanted};
+use super::listen::{Knows, Listener, Running, Runs};
 use super::row::{Command, Row, Run, RunId};
 use super::tap::Tap;
-use super::{Error, Query, Store};
+use super::{Address, Error, Query, Store};
 use crate::engine::inbox::{Answer, Inbox, Wish};
 
 /// Says something to a person. Called from the store's thread.
@@ -43,7 +45,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// What the thread is told.
 pub(super) enum Message {
-    Rows(RunId, Vec<Row>),
+    Rows(RunId, Vec<Row>, Vec<Notice>),
     Begin(Box<Run>, bool, Inbox, SyncSender<Result<RunId, Error>>),
     End,
 }
@@ -52,6 +54,10 @@ pub(super) enum Message {
 pub struct Writer {
     queue: SyncSender<Message>,
     thread: JoinHandle<Result<(), Error>>,
+    runs: Runs,
+    wanted: Wanted,
+    notify: Notify,
+    listener: Option<Listener>,
 }
 
 impl Writer {
@@ -61,19 +67,34 @@ impl Writer {
     /// The system gives no thread.
     pub fn start(store: Box<dyn Store>, notify: Notify, hands: Hands) -> std::io::Result<Self> {
         let (queue, messages) = sync_channel(WAITING);
+        let (runs, wanted) = (Runs::default(), store.wanted());
+        let told = Arc::clone(&notify);
         let scribe = Scribe {
             store,
             notify,
             hands,
-            runs: Vec::new(),
+            runs: runs.clone(),
             rows: Vec::new(),
+            notices: Vec::new(),
             looked: Instant::now(),
             asked: BTreeSet::new(),
             answers: Arc::default(),
         };
         let thread =
             std::thread::Builder::new().name("store".to_owned()).spawn(move || scribe.run(&messages))?;
-        Ok(Self { queue, thread })
+        Ok(Self { queue, thread, runs, wanted, notify: told, listener: None })
+    }
+
+    /// Also hears what programs in other languages say, if the store has channels. `knows` answers what they ask.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn listen(&mut self, at: &Address, knows: Knows) -> std::io::Result<()> {
+        if let Address::Redis(url) = at {
+            let (runs, notify, queue) = (self.runs.clone(), Arc::clone(&self.notify), self.queue.clone());
+            self.listener = Some(Listener::start(url, runs, knows, notify, queue)?);
+        }
+        Ok(())
     }
 
     /// Begins a run: see [`Store::begin`].
@@ -88,14 +109,17 @@ impl Writer {
         let begin = Message::Begin(Box::new(run.clone()), keep, inbox.clone(), answer);
         self.queue.send(begin).map_err(|_| ended())?;
         run.id = id.recv().map_err(|_| ended())??;
-        Ok(Tap::new(run, self.queue.clone(), inbox))
+        Ok(Tap::new(run, self.queue.clone(), inbox, self.wanted.clone()))
     }
 
     /// Writes what waits, and ends. Waits for a store that is gone.
     ///
     /// # Errors
     /// Not everything is in the store, and never will be.
-    pub fn finish(self) -> Result<(), Error> {
+    pub fn finish(mut self) -> Result<(), Error> {
+        if let Some(listener) = self.listener.take() {
+            listener.end();
+        }
         let _ = self.queue.send(Message::End);
         drop(self.queue);
         let died = Error { place: String::new(), what: "was left by its thread".to_owned(), lasting: true };
@@ -108,20 +132,15 @@ struct Scribe {
     store: Box<dyn Store>,
     notify: Notify,
     hands: Hands,
-    runs: Vec<Running>,
+    runs: Runs,
     rows: Vec<(RunId, Row)>,
+    /// For those who listen to channels.
+    notices: Vec<(RunId, Notice)>,
     looked: Instant,
     /// Commands that were handed on and are not answered in the store yet.
     asked: BTreeSet<u64>,
     /// Answers to them.
     answers: Arc<Mutex<Vec<Command>>>,
-}
-
-/// A run that is written.
-struct Running {
-    id: RunId,
-    site: String,
-    inbox: Inbox,
 }
 
 impl Scribe {
@@ -141,8 +160,9 @@ impl Scribe {
                     // What waits already goes into the same transaction.
                     while let Some(message) = next.take() {
                         match message {
-                            Message::Rows(run, rows) => {
-                                self.rows.extend(rows.into_iter().map(|row| (run, row)))
+                            Message::Rows(run, rows, notices) => {
+                                self.rows.extend(rows.into_iter().map(|row| (run, row)));
+                                self.notices.extend(notices.into_iter().map(|notice| (run, notice)));
                             }
                             Message::Begin(run, keep, inbox, answer) => {
                                 let id = self.begin(&run, keep, inbox);
@@ -154,7 +174,7 @@ impl Scribe {
                                 return Ok(());
                             }
                         }
-                        if self.rows.len() < ROWS {
+                        if self.rows.len() + self.notices.len() < ROWS {
                             next = messages.try_recv().ok();
                         }
                     }
@@ -166,6 +186,8 @@ impl Scribe {
             if self.looked.elapsed() >= COMMANDS {
                 self.looked = Instant::now();
                 self.commands();
+                // Who listens now is looked up again later.
+                let _ = self.store.hear();
             }
         }
     }
@@ -173,19 +195,27 @@ impl Scribe {
     fn begin(&mut self, run: &Run, keep: bool, inbox: Inbox) -> Result<RunId, Error> {
         self.flush()?;
         let id = self.patiently(|store| store.begin(run, keep))?;
-        self.runs.push(Running { id, site: run.site.clone(), inbox });
+        self.patiently(|store| store.hear())?;
+        self.runs.add(Running { id, site: run.site.clone(), inbox });
         Ok(id)
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        if self.rows.is_empty() {
-            return Ok(());
+        if !self.rows.is_empty() {
+            let rows = std::mem::take(&mut self.rows);
+            let result = self.patiently(|store| store.write(&rows));
+            self.rows = rows;
+            self.rows.clear();
+            result?;
         }
-        let rows = std::mem::take(&mut self.rows);
-        let result = self.patiently(|store| store.write(&rows));
-        self.rows = rows;
-        self.rows.clear();
-        result
+        if !self.notices.is_empty() {
+            let notices = std::mem::take(&mut self.notices);
+            let result = self.patiently(|store| store.publish(&notices));
+            self.notices = notices;
+            self.notices.clear();
+            result?;
+        }
+        Ok(())
     }
 
     /// Repeats what fails until it succeeds or never will.
@@ -219,7 +249,7 @@ impl Scribe {
 
     /// Hands on what viewers have left, and writes the answers that are there. A store that cannot be read now is asked again later.
     fn commands(&mut self) {
-        for running in &self.runs {
+        for running in self.runs.all() {
             let Ok(rows) = self.store.read(&Query::Commands { run: running.id, open: true }) else { return };
             for row in rows {
                 let Row::Command(command) = row else { continue };

@@ -55,6 +55,10 @@ pub(crate) trait Lanes {
     fn item(&mut self, item: Item);
     /// For all shards.
     fn change(&mut self, change: Change);
+    /// A flow that is over and is not hidden, for others to hear of.
+    fn flow(&mut self, flow: &FlowRecord);
+    /// Something that was said, likewise.
+    fn said(&mut self, app: &Arc<AppRecord<Text>>);
 }
 
 /// See the head of the file.
@@ -207,7 +211,11 @@ impl Stage {
             bytes: if new { cost::NEW_PEER } else { cost::FLOW },
             proof: flow.answered(),
         };
-        if self.site.hides_flow(&flow) {
+        let hidden = self.site.hides_flow(&flow);
+        if !hidden && flow.kind == FlowKind::Final {
+            lanes.flow(&flow);
+        }
+        if hidden {
             if flow.kind == FlowKind::Final {
                 self.hidden("whitelisted_flows");
             }
@@ -240,6 +248,7 @@ impl Stage {
         if self.site.hides_app(&app) {
             self.hidden("whitelisted_messages");
         } else {
+            lanes.said(&app);
             self.both_ends(orig, resp, (prevalence, visit), || Job::App(Arc::clone(&app)), lanes);
         }
         match &app.body {

@@ -18,9 +18,9 @@ use super::verdict::{Listings, Verdict, said};
 use super::{About, Context, Entry, Finding, Hook, Key, Kind, Module};
 use crate::config::Config;
 use crate::evidence::ThreatLevel;
-use crate::feeds::indicator::url_key;
+use crate::feeds::indicator::{indicator, url_key};
 use crate::feeds::lists::state;
-use crate::feeds::{Index, Indicator, Listed, Lists};
+use crate::feeds::{Hashes, Index, Indicator, Listed, Lists};
 use crate::input::note::File;
 use crate::input::{Note, NoteBody, Text};
 use crate::lookups::Subject;
@@ -383,6 +383,21 @@ impl Threats {
 }
 
 impl Module for Threats {
+    fn listed(&self, what: &str, now_s: u64) -> Option<Vec<Listed>> {
+        let lists = self.lists.load();
+        let (asked, _) = indicator(what, Hashes::Md5)?;
+        let found = match &asked {
+            Indicator::Network(network) => lists.address(network.addr, now_s).map(|(listed, _)| listed),
+            Indicator::Domain(name) => lists.domain(name, now_s).map(|(listed, _)| listed),
+            // A word of 32 digits may be either.
+            Indicator::Md5(hash) => {
+                lists.exact(&asked, now_s).or_else(|| lists.exact(&Indicator::Ja3(*hash), now_s))
+            }
+            _ => lists.exact(&asked, now_s),
+        };
+        Some(found.into_iter().collect())
+    }
+
     fn flow(&self, flow: &FlowRecord, ctx: &mut Context<'_>) {
         Self::flow(self, flow, ctx);
     }

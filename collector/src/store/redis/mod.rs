@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use redis::{Client, Connection, IntoConnectionInfo as _, RedisError, RedisResult};
 
+use super::channels::{Channel, Notice, Origin, Wanted};
 use super::row::{Command, Row, Run, RunId};
 use super::{Access, Error, Query, Store};
 
@@ -22,6 +23,9 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// How long an answer may take. A batch takes far less; a server that is stopped is found out by this.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// Messages in one pipeline.
+const PUBLISHED: usize = 4096;
+
 /// See the head of the file.
 pub struct Redis {
     client: Client,
@@ -29,6 +33,9 @@ pub struct Redis {
     connection: Option<Connection>,
     /// What stands in front of the keys of a run.
     prefixes: HashMap<RunId, String>,
+    /// Sites of the runs that this program writes.
+    sites: HashMap<RunId, String>,
+    wanted: Wanted,
 }
 
 impl Redis {
@@ -37,7 +44,14 @@ impl Redis {
         let bad = |what: String| Error { place: place.clone(), what, lasting: true };
         let info = url.into_connection_info().map_err(|e| bad(format!("cannot be used: {e}")))?;
         let client = Client::open(info).map_err(|e| bad(format!("cannot be used: {e}")))?;
-        let mut store = Self { client, place: place.clone(), connection: None, prefixes: HashMap::new() };
+        let mut store = Self {
+            client,
+            place: place.clone(),
+            connection: None,
+            prefixes: HashMap::new(),
+            sites: HashMap::new(),
+            wanted: Wanted::default(),
+        };
         let (version, layout) = store.with("reached", |connection| {
             let server: String = redis::cmd("INFO").arg("server").query(connection)?;
             if access == Access::Write {
@@ -86,6 +100,11 @@ impl Redis {
         })
     }
 
+    /// Where the messages of a run come from.
+    fn source(&self, run: RunId) -> Origin<'_> {
+        Origin { site: self.sites.get(&run).map_or("", String::as_str), run }
+    }
+
     /// What stands in front of the keys of a run.
     fn prefix(&mut self, run: RunId) -> Result<String, Error> {
         if let Some(prefix) = self.prefixes.get(&run) {
@@ -111,6 +130,7 @@ impl Store for Redis {
     fn begin(&mut self, run: &Run, keep: bool) -> Result<RunId, Error> {
         let run = self.with("written", |c| write::begin(c, run, keep))?;
         self.prefixes.clear();
+        self.sites.insert(run.id, run.site.clone());
         self.prefixes.insert(run.id, keys::prefix(&run.site, run.number));
         Ok(run.id)
     }
@@ -121,6 +141,9 @@ impl Store for Redis {
         for (run, row) in rows {
             let prefix = self.prefix(*run)?;
             write::row(&mut pipe, &prefix, row);
+            if let Some((channel, text)) = self.source(*run).row(row, &self.wanted) {
+                pipe.cmd("PUBLISH").arg(channel.name()).arg(text).ignore();
+            }
         }
         pipe.cmd("INCR").arg(keys::VERSION).ignore();
         self.with("written", |c| answers(c, &pipe).map(|_| ()))
@@ -144,6 +167,39 @@ impl Store for Redis {
             answers(c, &pipe)?;
             Ok(id)
         })
+    }
+
+    fn wanted(&self) -> Wanted {
+        self.wanted.clone()
+    }
+
+    fn hear(&mut self) -> Result<(), Error> {
+        let (named, patterns): (Vec<(String, u64)>, u64) = self.with("read", |c| {
+            let mut cmd = redis::cmd("PUBSUB");
+            cmd.arg("NUMSUB");
+            for channel in Channel::ALL {
+                cmd.arg(channel.name());
+            }
+            Ok((cmd.query(c)?, redis::cmd("PUBSUB").arg("NUMPAT").query(c)?))
+        })?;
+        // Who listens to a pattern may mean any channel.
+        let heard = |channel: &Channel| {
+            patterns > 0 || named.iter().any(|(name, listeners)| name == channel.name() && *listeners > 0)
+        };
+        self.wanted.set(Channel::ALL.into_iter().filter(heard));
+        Ok(())
+    }
+
+    fn publish(&mut self, notices: &[(RunId, Notice)]) -> Result<(), Error> {
+        for part in notices.chunks(PUBLISHED) {
+            let mut pipe = redis::pipe();
+            for (run, notice) in part {
+                let (channel, text) = self.source(*run).notice(notice);
+                pipe.cmd("PUBLISH").arg(channel.name()).arg(text).ignore();
+            }
+            self.with("written", |c| answers(c, &pipe).map(|_| ()))?;
+        }
+        Ok(())
     }
 
     fn version(&mut self) -> Result<u64, Error> {
