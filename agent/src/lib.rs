@@ -27,6 +27,8 @@ pub mod dump;
 #[cfg(feature = "std")]
 pub mod enforce;
 #[cfg(feature = "std")]
+pub mod privacy;
+#[cfg(feature = "std")]
 pub mod program;
 #[cfg(feature = "std")]
 pub mod spool;

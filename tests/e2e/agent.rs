@@ -62,8 +62,7 @@ fn a_configuration_is_checked_and_its_mistakes_told_with_file_and_line() {
         let said = said(text);
         assert!(said.contains(expected), "{text}: {said}");
     }
-    let good =
-        "[sensor]\ninterface = lo\nsite = cabin\n[broker]\nbroker = mqtt://192.0.2.1\ninsecure = yes\n";
+    let good = "[sensor]\ninterface = lo\nsite = cabin\n[broker]\nbroker = mqtt://192.0.2.1\ninsecure = yes\n[privacy]\nagreed_version = 1\n";
     std::fs::write(&path, good).unwrap();
     let ended = run(&["-c", &file, "--check", "--sensor", "r2"]);
     assert_eq!(ended.expect_code(0).out, "ready: lo as cabin/r2 to 192.0.2.1:1883\n");

@@ -16,4 +16,5 @@ mod kalipso;
 mod live;
 #[cfg(target_os = "linux")]
 mod memory;
+mod privacy;
 mod tls;

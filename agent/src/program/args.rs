@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::Failure;
 use super::keys::{USUAL, Written};
+use super::{Failure, explain};
 use crate::capture::filter::Filter;
 use crate::enforce::never::Never;
 use crate::network::Network;
@@ -52,6 +52,12 @@ pub(super) const FLAGS: &[&str] = &[
     "--login",
     "--dump",
     "--pcapfilter",
+    "--agreed-version",
+    "--addresses",
+    "--names",
+    "--application",
+    "--most-detail",
+    "--explain",
     "--check",
     "--effective",
     "--log-level",
@@ -164,6 +170,24 @@ pub(super) struct Args {
     /// packets to look at, in the words of tcpdump; all others are counted and left out
     #[argh(option)]
     pcapfilter: Option<String>,
+    /// version of the page --explain that you agree to; without it nothing is sent to another machine
+    #[argh(option)]
+    agreed_version: Option<String>,
+    /// your devices in what leaves: plain (default), or pseudonyms (needs --state)
+    #[argh(option)]
+    addresses: Option<String>,
+    /// whether names leave: yes (default) or no
+    #[argh(option)]
+    names: Option<String>,
+    /// whether anything of what is said inside connections leaves: yes (default) or no
+    #[argh(option)]
+    application: Option<String>,
+    /// what the collector may ask for at most: flows (default) or features
+    #[argh(option)]
+    most_detail: Option<String>,
+    /// say in clear words what leaves the house with this configuration, and end
+    #[argh(switch)]
+    pub(super) explain: bool,
     /// say whether configuration, files and interface can be used, and touch nothing
     #[argh(switch)]
     check: bool,
@@ -230,6 +254,17 @@ impl Blocking {
     }
 }
 
+/// What the owner wants to leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Choice {
+    /// Devices under pseudonyms.
+    pub(super) pseudonyms: bool,
+    /// Names leave.
+    pub(super) names: bool,
+    /// Application records leave.
+    pub(super) application: bool,
+}
+
 /// What is to be done, checked.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -253,6 +288,10 @@ pub(super) struct Job {
     pub(super) socket: Option<PathBuf>,
     pub(super) disk: disk::Limits,
     pub(super) timeout_s: u64,
+    /// What may leave; the key of pseudonyms is read when they are needed.
+    pub(super) privacy: Choice,
+    pub(super) most_detail: Detail,
+    pub(super) agreed: Option<u64>,
     pub(super) dump: bool,
     pub(super) check: bool,
     pub(super) level: Level,
@@ -357,6 +396,11 @@ impl Args {
             ("socket", &self.socket),
             ("insecure", &yes(self.insecure)),
             ("pcapfilter", &self.pcapfilter),
+            ("agreed_version", &self.agreed_version),
+            ("addresses", &self.addresses),
+            ("names", &self.names),
+            ("application", &self.application),
+            ("most_detail", &self.most_detail),
             ("log_level", &self.log_level),
             ("log_level", &level),
         ] {
@@ -392,7 +436,7 @@ impl Args {
             if self.blocking.is_none() {
                 written.forget("blocking");
             }
-        } else if written.get("interface").is_none() && !self.effective {
+        } else if written.get("interface").is_none() && !self.effective && !self.explain {
             return Err(Failure::usage(
                 "nothing to watch: give an interface with -i or a capture file with -r",
             ));
@@ -405,6 +449,30 @@ impl Args {
             .and_then(|broker| broker.protect(&files))
             .map_err(|what| Failure::usage(format!("--broker: {what}")))?;
         broker.allow(written.truth("insecure")?).map_err(Failure::usage)?;
+        let agreed = written.number("agreed_version", 0, u64::from(u32::MAX))?;
+        let watching =
+            interface.is_some() && self.read.is_none() && !self.dump && !self.explain && !self.effective;
+        if watching && !broker.is_local() && agreed.is_none_or(|version| version < explain::VERSION) {
+            let version = explain::VERSION;
+            return Err(Failure::usage(format!(
+                "nothing is sent to another machine before you have agreed to what leaves the house: read slips-agent --explain, then \
+                 write agreed_version = {version} into the section [privacy], or give --agreed-version {version}"
+            )));
+        }
+        let privacy = Choice {
+            pseudonyms: written.word("addresses", &["plain", "pseudonyms"])? == 1,
+            names: written.truth("names")?,
+            application: written.truth("application")?,
+        };
+        if privacy.pseudonyms && written.get("state").is_none() {
+            return Err(Failure::usage(
+                "addresses = pseudonyms needs a folder for its key that survives a restart: give it with --state",
+            ));
+        }
+        let detail = |key| {
+            Ok(if written.word(key, &["flows", "features"])? == 0 { Detail::Flows } else { Detail::Features })
+        };
+        let (wanted, most_detail) = (detail("detail")?, detail("most_detail")?);
         let filter = written.text("pcapfilter").unwrap_or_default();
         let filter = Filter::parse(&filter).map_err(|e| Failure::usage(format!("--pcapfilter: {e}")))?;
         let blocking = match written.word("blocking", &["off", "dry-run", "on"])? {
@@ -438,10 +506,11 @@ impl Args {
             allowed,
             report_bytes,
             spool_bytes,
-            detail: match written.word("detail", &["flows", "features"])? {
-                0 => Detail::Flows,
-                _ => Detail::Features,
-            },
+            // The owner's limit.
+            detail: if most_detail == Detail::Features { most_detail } else { wanted },
+            most_detail,
+            privacy,
+            agreed,
             window_us: width(&written)?,
             both_ends: written.truth("both_ends")?,
             blocking,

@@ -71,6 +71,11 @@ pub(super) const KEYS: &[Key] = &[
     key("blocking", "never_block", "", Since::Now, "Addresses and networks that are never blocked, besides this machine, gateway, DNS servers and broker; separated by commas."),
     key("blocking", "spare_own_networks", "no", Since::Now, "yes: never block devices of the networks that this machine is on."),
     key("blocking", "release_after", "3600", Since::Start, "Seconds of silence of the collector after which all blocks end."),
+    key("privacy", "agreed_version", "", Since::Now, "Version of the page slips-agent --explain that you agree to. Without it nothing is sent to another machine."),
+    key("privacy", "addresses", "plain", Since::Now, "Your devices in what leaves: plain, or pseudonyms: under invented addresses, with a key that stays in the folder state."),
+    key("privacy", "names", "yes", Since::Now, "no: no names of sites, pages, people or devices leave, and no DNS."),
+    key("privacy", "application", "yes", Since::Now, "no: nothing of what is said inside connections leaves."),
+    key("privacy", "most_detail", "flows", Since::Now, "What the collector may ask for at most: flows, or features."),
     key("program", "log_level", "warn", Since::Now, "What is told: warn: what is lost or needs you; info: also what happens; debug: also what was counted, every minute."),
     key("program", "socket", "/run/slips-agent/agent.sock", Since::Start, "Where slips-agent status asks the running agent; no: nowhere."),
 ];

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::args::{Args, Job};
 use super::board::{self, Allowed, Board, Facts, Sensing};
 use super::keys::{Key, Since};
-use super::publish::{LAST, encoder, folding, random, start};
+use super::publish::{LAST, confines, encoder, folding, privacy, random, start};
 use super::report::{Patience, Reporter};
 use super::{Failure, log, say, up};
 use crate::capture::Error;
@@ -118,7 +118,8 @@ pub(super) fn run(args: &Args, job: Job, stop: &AtomicBool) -> Result<(), Failur
     let name = job.source();
     let interface = Interface::open(&name, &Options::default()).map_err(|e| Failure::usage(e.to_string()))?;
     let boot = Boot(random().to_be_bytes());
-    let session = start(&job, boot, &Arc::new(AtomicBool::new(true)))?;
+    let privacy = privacy(&job)?;
+    let session = start(&job, boot, &privacy, &Arc::new(AtomicBool::new(true)))?;
     let board = Arc::new(Board::default());
     let _office = board::open_or_say(
         job.socket.as_ref(),
@@ -128,7 +129,8 @@ pub(super) fn run(args: &Args, job: Job, stop: &AtomicBool) -> Result<(), Failur
         session.watcher(),
     );
     let never = || false;
-    let reporter = Reporter::new(encoder(&job, boot)?, &session, Patience::Live, &never, folding(&job));
+    let mut reporter = Reporter::new(encoder(&job, boot)?, &session, Patience::Live, &never, folding(&job));
+    reporter.confine(privacy, 0, &Ledger::default());
     let config = SensorConfig { hash_seed: random(), ..SensorConfig::live(job.flows) };
     let begun_us = utc_us();
     let mut watch = Watch {
@@ -336,6 +338,7 @@ impl Watch<'_> {
     fn adopt(&mut self, fresh: Job) -> Result<String, String> {
         let changed: Vec<&Key> = fresh.written.differing(&self.job.written).collect();
         let is = |name: &str| changed.iter().any(|key| key.name == name);
+        let privacy = privacy(&fresh).map_err(|failure| failure.text)?;
         if is("interface") {
             self.interface =
                 Interface::open(&fresh.source(), &Options::default()).map_err(|e| e.to_string())?;
@@ -347,7 +350,11 @@ impl Watch<'_> {
             // Also when a certificate has been renewed under the same name.
             self.session.redirect(fresh.broker.clone());
         }
-        if is("detail") {
+        self.session.confine(confines(&fresh, &privacy));
+        if ["addresses", "names", "application", "interface"].into_iter().any(is) {
+            self.reporter.confine(privacy, self.sensor.clock_us(), self.sensor.ledger());
+        }
+        if is("detail") || is("most_detail") {
             self.session.set_detail(fresh.detail);
         }
         if is("window") || is("both_ends") {

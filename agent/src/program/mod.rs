@@ -6,11 +6,13 @@
 mod args;
 mod board;
 mod dump;
+mod explain;
 mod keys;
 mod live;
 mod log;
 mod publish;
 mod report;
+mod secret;
 mod status;
 
 use std::ffi::OsString;
@@ -47,6 +49,10 @@ fn work(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     let job = args.job()?;
+    if args.explain {
+        say(&explain::page(&job));
+        return Ok(());
+    }
     log::set(job.level);
     if job.check {
         return check(&job);

@@ -8,19 +8,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::args::{Args, Blocking, Job, Level};
+use super::args::{Args, Blocking, Choice, Job, Level};
 use super::report::{Patience, Reporter};
-use super::{Failure, Progress, complain, log, say, up};
-use crate::capture::{Error, Reader};
+use super::{Failure, Progress, complain, log, say, secret, up};
+use crate::capture::{Error, Reader, live};
 use crate::enforce::Limits;
 use crate::enforce::carrier::{self, Carrier};
 use crate::enforce::nft::{Firewall, Nft, NoFirewall};
 use crate::ledger::Ledger;
+use crate::network::Network;
+use crate::privacy::{Privacy, Pseudonyms};
 use crate::sensor::{Sensor, SensorConfig};
 use crate::spool::Spool;
 use crate::spool::disk::{Disk, Files};
 use crate::uplink::machine;
-use crate::uplink::session::{Ending, Notice, Session, Settings, Spools};
+use crate::uplink::session::{Confines, Ending, Notice, Session, Settings, Spools};
 use crate::window::{AgentWindows, AgentWindowsConfig};
 use crate::wire::{Boot, Detail, Encoder, Options, TimeBase};
 
@@ -45,7 +47,12 @@ pub(super) fn run(args: &Args, job: Job, stop: &AtomicBool) -> Result<(), Failur
 }
 
 /// Starts the session. Until `warn` is up, warnings are kept: a file that cannot even begin says so once, as its failure.
-pub(super) fn start(job: &Job, boot: Boot, warn: &Arc<AtomicBool>) -> Result<Session, Failure> {
+pub(super) fn start(
+    job: &Job,
+    boot: Boot,
+    privacy: &Privacy,
+    warn: &Arc<AtomicBool>,
+) -> Result<Session, Failure> {
     let settings = Settings {
         broker: job.broker.clone(),
         site: job.site.clone(),
@@ -53,6 +60,7 @@ pub(super) fn start(job: &Job, boot: Boot, warn: &Arc<AtomicBool>) -> Result<Ses
         limits: machine::Limits::default(),
         seed: random(),
         detail: job.detail,
+        confines: confines(job, privacy),
         carrier: carrier(job)?,
     };
     let warn = Arc::clone(warn);
@@ -113,6 +121,30 @@ fn carrier(job: &Job) -> Result<Option<Arc<Carrier>>, Failure> {
     Carrier::start(firewall, options, complain).map(|carrier| Some(Arc::new(carrier))).map_err(Failure::run)
 }
 
+/// What holds for commands and answers.
+pub(super) fn confines(job: &Job, privacy: &Privacy) -> Confines {
+    Confines { most_detail: job.most_detail, pseudonyms: privacy.pseudonyms.clone() }
+}
+
+/// What may leave, with the key of the pseudonyms, which is made when it is not there.
+pub(super) fn privacy(job: &Job) -> Result<Privacy, Failure> {
+    let Choice { pseudonyms, names, application } = job.privacy;
+    let Some(dir) = state(job)?.filter(|_| pseudonyms) else {
+        return Ok(Privacy { pseudonyms: None, names, application });
+    };
+    let path = dir.join("pseudonyms.key");
+    let key = secret::read_or_make(&path).map_err(Failure::usage)?;
+    let own: Vec<Network> = job
+        .interface
+        .iter()
+        .flat_map(|name| live::addresses(name))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .filter_map(|(addr, prefix)| Network::new(addr, prefix))
+        .collect();
+    Ok(Privacy { pseudonyms: Some(Arc::new(Pseudonyms::new(key, &own))), names, application })
+}
+
 pub(super) fn encoder(job: &Job, boot: Boot) -> Result<Encoder, Failure> {
     let options = Options {
         site: &job.site,
@@ -142,13 +174,15 @@ pub(super) fn folding(job: &Job) -> (AgentWindowsConfig, bool) {
 fn publish_file(job: &Job, mut reader: Reader, stop: &AtomicBool) -> Result<(), Failure> {
     let boot = Boot(random().to_be_bytes());
     let warn = Arc::new(AtomicBool::new(false));
-    let session = start(job, boot, &warn)?;
+    let privacy = privacy(job)?;
+    let session = start(job, boot, &privacy, &warn)?;
     session.connected(FIRST).map_err(|what| Failure::run(format!("the broker {} {what}", job.broker)))?;
     warn.store(true, Ordering::Relaxed);
     let quiet = Duration::from_secs(job.timeout_s);
     let stopped = || up(stop);
     let mut reporter =
         Reporter::new(encoder(job, boot)?, &session, Patience::Wait(quiet), &stopped, folding(job));
+    reporter.confine(privacy, 0, &Ledger::default());
     reporter.set_detail(session.detail(), 0, &Ledger::default());
     let mut sensor =
         Sensor::new(&SensorConfig { hash_seed: random(), ..SensorConfig::for_capacity(job.flows) });

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use crate::ledger::Ledger;
+use crate::privacy::Privacy;
 use crate::record::{FlowRecord, Record, Sink};
 use crate::strain::Standing;
 use crate::uplink::session::{Health, Session};
@@ -41,6 +42,7 @@ pub(super) struct Reporter<'a> {
     totals: Totals,
     detail: Detail,
     strain: Standing,
+    privacy: Privacy,
     folding: Folding,
 }
 
@@ -87,8 +89,18 @@ impl<'a> Reporter<'a> {
             totals: Totals::default(),
             detail: Detail::Flows,
             strain: Standing::default(),
+            privacy: Privacy::default(),
             folding: Folding { config, both_ends, windows: None, ledger: Ledger::default() },
         }
+    }
+
+    /// What may leave from now on. What was folded until now leaves first.
+    pub(super) fn confine(&mut self, privacy: Privacy, now_us: u64, ledger: &Ledger) {
+        if self.encoder.records() > 0 || self.folding.windows.is_some() {
+            self.flush(now_us);
+            self.close(now_us, ledger, false);
+        }
+        self.privacy = privacy;
     }
 
     /// What the sensor leaves out from now on, for the status.
@@ -286,15 +298,34 @@ impl Reporter<'_> {
     }
 }
 
-impl Sink for Reporter<'_> {
-    fn record(&mut self, record: Record<'_>) {
+impl Reporter<'_> {
+    /// A record as it may leave.
+    fn take(&mut self, record: Record<'_>) {
         match (self.detail, record) {
             (Detail::Flows, _) => self.push(record.emitted_us(), |encoder| encoder.push(record)),
             (Detail::Features, Record::Flow(flow)) => self.fold(flow),
             (Detail::Features, Record::App(_) | Record::Arp(_)) => {
                 self.advance(record.emitted_us());
-                self.folding.ledger.withheld = self.folding.ledger.withheld.saturating_add(1);
+                self.withhold();
             }
         }
+    }
+
+    fn withhold(&mut self) {
+        self.folding.ledger.withheld = self.folding.ledger.withheld.saturating_add(1);
+    }
+}
+
+impl Sink for Reporter<'_> {
+    fn record(&mut self, record: Record<'_>) {
+        if self.privacy.is_open() {
+            self.take(record);
+            return;
+        }
+        let privacy = std::mem::take(&mut self.privacy);
+        if !privacy.pass(record, &mut |record: Record<'_>| self.take(record)) {
+            self.withhold();
+        }
+        self.privacy = privacy;
     }
 }

@@ -4,6 +4,7 @@
 //! library's memory of an earlier one cannot send on its own; what must go again, the machine sends again.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,6 +16,7 @@ use super::broker::{Broker, QOS, explain};
 use super::machine::{Action, Limits, Machine};
 use crate::enforce::carrier::{Answer as Carried, Carrier, Reply, Standing as Carrying};
 use crate::ledger::Ledger;
+use crate::privacy::Pseudonyms;
 use crate::spool::disk::Wear;
 use crate::spool::{SharedDisk, Spool};
 use crate::strain::{Standing, Step};
@@ -42,8 +44,19 @@ pub struct Settings {
     pub seed: u64,
     /// What to send at first; commands change it.
     pub detail: Detail,
+    /// What the owner lets commands do and answers tell.
+    pub confines: Confines,
     /// Carries blocks out, where blocking is on.
     pub carrier: Option<Arc<Carrier>>,
+}
+
+/// The owner's limits for commands and answers.
+#[derive(Clone, Debug, Default)]
+pub struct Confines {
+    /// What may be asked for at most.
+    pub most_detail: Detail,
+    /// Under which the collector knows the devices of this site.
+    pub pseudonyms: Option<Arc<Pseudonyms>>,
 }
 
 /// Where reports wait.
@@ -69,6 +82,18 @@ pub struct Health {
     pub detail: Detail,
     /// What is left out.
     pub strain: Standing,
+}
+
+impl Confines {
+    /// Whom the collector means.
+    fn real(&self, addr: IpAddr) -> IpAddr {
+        self.pseudonyms.as_ref().map_or(addr, |p| p.real(addr))
+    }
+
+    /// Words for the collector.
+    fn told(&self, text: &str) -> String {
+        self.pseudonyms.as_ref().map_or_else(|| text.to_owned(), |p| p.in_words(text))
+    }
 }
 
 /// Something a person may want to read.
@@ -106,6 +131,7 @@ struct Inner {
     health: Health,
     /// What is to be sent.
     detail: Detail,
+    confines: Confines,
     error: Option<String>,
     ever: bool,
 }
@@ -148,6 +174,7 @@ impl Session {
             since: Instant::now(),
             health: Health { detail: settings.detail, ..Health::default() },
             detail: settings.detail,
+            confines: settings.confines.clone(),
             error: None,
             ever: false,
         };
@@ -252,6 +279,11 @@ impl Session {
             let _ = client.try_disconnect();
         }
         self.shared.drive(&mut inner);
+    }
+
+    /// Other limits of the owner hold from now on.
+    pub fn confine(&self, confines: Confines) {
+        self.shared.lock().confines = confines;
     }
 
     /// What is to be sent, as a command would have it.
@@ -423,10 +455,11 @@ impl Shared {
         for held in &standing.blocks {
             let until_us = standing.utc_us.saturating_add(u64::from(held.left_s) * 1_000_000);
             // What does not fit is counted.
-            let _ = blocks.push(Block { addr: held.addr, until_us });
+            let addr = inner.confines.pseudonyms.as_ref().map_or(held.addr, |p| p.alias(held.addr));
+            let _ = blocks.push(Block { addr, until_us });
         }
         let mut ledger = inner.health.ledger;
-        let mut note = standing.latest.clone();
+        let mut note = inner.confines.told(&standing.latest);
         if let Some(disk) = &self.disk {
             let disk = disk.lock().unwrap_or_else(PoisonError::into_inner);
             let wear = disk.wear();
@@ -612,16 +645,20 @@ impl Shared {
     fn carry_out(&self, inner: &mut Inner, id: u64, order: Order<'_>) -> Option<(Outcome, &'static str)> {
         let carrier = self.settings.carrier.as_ref();
         match (order, carrier) {
+            (Order::Detail(Detail::Flows), _) if inner.confines.most_detail == Detail::Features => Some((
+                Outcome::Failed,
+                "the owner of this sensor lets only sums leave (most_detail = features)",
+            )),
             (Order::Detail(detail), _) => {
                 inner.detail = detail;
                 Some((Outcome::Done, ""))
             }
             (Order::Block { addr, seconds }, Some(carrier)) => {
-                carrier.block(addr, seconds, "ordered by the collector", self.reply(id));
+                carrier.block(inner.confines.real(addr), seconds, "ordered by the collector", self.reply(id));
                 None
             }
             (Order::Unblock { addr }, Some(carrier)) => {
-                carrier.unblock(addr, self.reply(id));
+                carrier.unblock(inner.confines.real(addr), self.reply(id));
                 None
             }
             (Order::Block { .. } | Order::Unblock { .. }, None) => {
@@ -643,7 +680,8 @@ impl Shared {
             };
             (shared.notify)(Notice::Warning(note.clone()));
             let mut inner = shared.lock();
-            inner.machine.answer(shared.now(), id, outcome, short(note));
+            let note = inner.confines.told(note);
+            inner.machine.answer(shared.now(), id, outcome, short(&note));
             shared.drive(&mut inner);
         })
     }
