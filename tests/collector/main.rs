@@ -17,6 +17,7 @@ mod identity;
 mod inputs;
 mod knowledge;
 mod letters;
+mod live_lists;
 mod ordinary;
 mod program;
 mod published_letters;

@@ -27,7 +27,13 @@ impl At<'_> {
     fn run(&self, now_s: u64) -> BTreeMap<String, News> {
         let client = Client::new(Limits::default(), None).unwrap();
         let mut updater = Updater::open(&self.dir.0, &client, now_s).unwrap();
-        let wish = Wish { feeds: &self.feeds, databases: &[], now: false, max_bytes: self.max_bytes };
+        let wish = Wish {
+            feeds: &self.feeds,
+            databases: &[],
+            now: false,
+            max_bytes: self.max_bytes,
+            abuse_key: None,
+        };
         let mut news = BTreeMap::new();
         updater.run(&wish, &mut |name, what| drop(news.insert(name.to_owned(), what.clone()))).unwrap();
         news

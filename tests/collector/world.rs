@@ -59,7 +59,7 @@ pub fn run(name: &str, folder: &Path, traffic: &Path) -> Option<Found> {
     if !feeds.is_empty() {
         let client = Client::new(Limits::default(), None).unwrap();
         let mut updater = Updater::open(&dir.0.join("data"), &client, 0).unwrap();
-        let wish = Wish { feeds: &feeds, databases: &[], now: true, max_bytes: 1 << 20 };
+        let wish = Wish { feeds: &feeds, databases: &[], now: true, max_bytes: 1 << 20, abuse_key: None };
         updater
             .run(&wish, &mut |name, news| assert!(matches!(news, News::Fresh(_)), "{name}: {news:?}"))
             .unwrap();

@@ -18,6 +18,7 @@ pub struct LookUps {
     pub urlhaus: bool,
     pub hashlookup: bool,
     pub spamhaus: bool,
+    pub timeout_s: u64,
     pub resolver: Option<SocketAddr>,
     pub rdap_server: String,
     pub urlhaus_server: String,
@@ -47,6 +48,7 @@ impl Default for LookUps {
             urlhaus: false,
             hashlookup: false,
             spamhaus: false,
+            timeout_s: 20,
             resolver: None,
             rdap_server: "https://rdap.org".to_owned(),
             urlhaus_server: "https://urlhaus-api.abuse.ch".to_owned(),
@@ -187,6 +189,17 @@ pub const KEYS: &[Key] = &[
     ),
     Key {
         section: "privacy",
+        name: "timeout",
+        help: "Seconds that one answer may take.",
+        set: |c, text| {
+            let (value, note) = number(text, 1, 600, "seconds")?;
+            c.lookups.timeout_s = value;
+            Ok(note)
+        },
+        show: |c: &Config| c.lookups.timeout_s.to_string(),
+    },
+    Key {
+        section: "privacy",
         name: "resolver",
         help: "Resolver that is asked, address:port. Empty: that of the system.",
         set: |c, text| {
@@ -197,7 +210,12 @@ pub const KEYS: &[Key] = &[
     },
     server!("privacy", "rdap_server", rdap_server, "Where RDAP begins."),
     server!("privacy", "urlhaus_server", urlhaus_server, "Where URLhaus is."),
-    file!("privacy", "urlhaus_key_file", urlhaus_key_file, "File with your Auth-Key of abuse.ch."),
+    file!(
+        "privacy",
+        "urlhaus_key_file",
+        urlhaus_key_file,
+        "File with your Auth-Key of abuse.ch; also sent with its feeds."
+    ),
     server!("privacy", "hashlookup_server", hashlookup_server, "Where hashlookup is."),
     server!("privacy", "spamhaus_zone", spamhaus_zone, "The zone of Spamhaus."),
     Key {

@@ -25,6 +25,8 @@ pub struct Request<'a> {
     pub last_modified: Option<&'a str>,
     /// Bytes at most, packed and unpacked.
     pub max_bytes: u64,
+    /// The owner's key of abuse.ch, for its servers only.
+    pub abuse_key: Option<&'a str>,
 }
 
 /// What came of it.
@@ -158,6 +160,9 @@ fn open(client: &Client, request: &Request<'_>, part: Option<(&str, u64)>) -> Re
             headers.extend(request.etag.map(|etag| ("if-none-match", etag)));
             headers.extend(request.last_modified.map(|time| ("if-modified-since", time)));
         }
+        if let Some(key) = request.abuse_key.filter(|_| is_abuse_ch(&url)) {
+            headers.push(("auth-key", key));
+        }
         let stream = client.open(&url, &headers).map_err(|failure| failure.0)?;
         if !matches!(stream.status, 301 | 302 | 303 | 307 | 308) {
             return Ok(stream);
@@ -171,6 +176,14 @@ fn open(client: &Client, request: &Request<'_>, part: Option<(&str, u64)>) -> Re
         url = next;
     }
     Err("sends from one address to the next without end".to_owned().into())
+}
+
+/// Whether a key of abuse.ch may go there: to its own hosts, encrypted.
+fn is_abuse_ch(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("https://") else { return false };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.split(':').next().unwrap_or_default();
+    !host.contains('@') && (host == "abuse.ch" || host.ends_with(".abuse.ch"))
 }
 
 /// Where a redirect leads.
@@ -292,6 +305,21 @@ fn in_zip(mut file: BufReader<File>) -> std::io::Result<BufReader<File>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_goes_to_its_owner_only() {
+        for (url, may) in [
+            ("https://urlhaus.abuse.ch/downloads/csv_recent/", true),
+            ("https://abuse.ch", true),
+            ("http://urlhaus.abuse.ch/", false),
+            ("https://notabuse.ch/", false),
+            ("https://urlhaus.abuse.ch.evil.example/", false),
+            ("https://urlhaus.abuse.ch@evil.example/", false),
+            ("https://evil.example/?urlhaus.abuse.ch", false),
+        ] {
+            assert_eq!(is_abuse_ch(url), may, "{url}");
+        }
+    }
 
     #[test]
     fn where_a_redirect_leads() {

@@ -62,7 +62,13 @@ pub fn update(
     let path = folder.join(format!("{}.mmdb", database.id));
     let at = |extension: &str| path.with_extension(extension);
     let about = at("about");
-    let request = Request { url: &database.url, etag: None, last_modified: None, max_bytes: MAX_ABOUT };
+    let request = Request {
+        url: &database.url,
+        etag: None,
+        last_modified: None,
+        max_bytes: MAX_ABOUT,
+        abuse_key: None,
+    };
     fetch(client, &request, &at("about-part"), &about)?;
     let text = std::fs::read(&about).unwrap_or_default();
     let _ = std::fs::remove_file(&about);
@@ -78,7 +84,7 @@ pub fn update(
     if database.url.starts_with("https://") && !tarball.starts_with("https://") {
         return Err("the registry names a package without encryption".to_owned().into());
     }
-    let request = Request { url: &tarball, etag: None, last_modified: None, max_bytes };
+    let request = Request { url: &tarball, etag: None, last_modified: None, max_bytes, abuse_key: None };
     // The package is unpacked on the way, but the checksum is of the packed one.
     let packed = at("tgz");
     let got = super::fetch::fetch_raw(client, &request, &at("part"), &packed)?;

@@ -29,6 +29,8 @@ pub struct Wish<'a> {
     pub now: bool,
     /// Bytes of one download, packed and unpacked.
     pub max_bytes: u64,
+    /// The owner's key of abuse.ch, whose feeds may ask for one.
+    pub abuse_key: Option<&'a str>,
 }
 
 /// What became of one thing.
@@ -96,7 +98,7 @@ impl<'a> Updater<'a> {
         let (mut worked, mut tried) = (0, 0);
         for feed in wish.feeds {
             let news = self.thing(&feed.id(), &feed.url, feed.period_s, wish, |updater, record| {
-                updater.feed(feed, record, wish.max_bytes)
+                updater.feed(feed, record, wish)
             })?;
             tried += usize::from(news != News::NotDue);
             worked += usize::from(matches!(news, News::Fresh(_) | News::Unchanged));
@@ -171,7 +173,8 @@ impl<'a> Updater<'a> {
         Ok(news)
     }
 
-    fn feed(&self, feed: &Feed, record: &mut Record, max_bytes: u64) -> Result<News, Trouble> {
+    fn feed(&self, feed: &Feed, record: &mut Record, wish: &Wish<'_>) -> Result<News, Trouble> {
+        let max_bytes = wish.max_bytes;
         let list = self.list(&feed.id());
         let (part, new) = (list.with_extension("part"), list.with_extension("new"));
         // Marks of a copy that is gone would bring "unchanged" for ever.
@@ -187,6 +190,7 @@ impl<'a> Updater<'a> {
                     etag: record.etag.as_deref().filter(|_| have),
                     last_modified: record.last_modified.as_deref().filter(|_| have),
                     max_bytes,
+                    abuse_key: wish.abuse_key,
                 };
                 match fetch(self.client, &request, &part, &new)? {
                     Fetched::Unchanged => return Ok(News::Unchanged),
@@ -248,7 +252,7 @@ impl<'a> Updater<'a> {
             read(&list, feed, &mut |what, listed| builder.add(&what, &listed))
                 .map_err(|e| format!("{}: {}", list.display(), crate::output::reason(&e)))?;
         }
-        replace(&path, &builder.finish(digest))
+        replace_with(&path, |file| builder.write(digest, file))
     }
 
     /// The same for lists of what is ordinary; without any, those that come with the program count again.
@@ -300,10 +304,15 @@ fn read(list: &Path, feed: &Feed, take: super::Take<'_>) -> std::io::Result<Outc
 /// # Errors
 /// One sentence: it cannot be written.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    replace_with(path, |file| std::io::Write::write_all(file, bytes))
+}
+
+/// The same with what `fill` writes.
+fn replace_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<(), String> {
     let new = path.with_extension("tmp");
     let write = || {
         let mut file = File::create(&new)?;
-        std::io::Write::write_all(&mut file, bytes)?;
+        fill(&mut file)?;
         file.sync_all()?;
         std::fs::rename(&new, path)
     };

@@ -91,3 +91,42 @@ impl Cache {
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lookups::{Service, Subject};
+
+    /// Answers, also that there is none, are good until they end, and are there after a restart; what is used of a day ends with the day.
+    #[test]
+    fn answers_end_and_days_end() {
+        let folder = std::env::temp_dir().join(format!("slips-cache-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let question =
+            |n: u32| Question { service: Service::Rdap, subject: Subject::Domain(format!("d{n}.com")) };
+        let name = Answer::Name("dns.example".to_owned());
+        {
+            let cache = Cache::open(Some(&folder)).unwrap();
+            cache.put(
+                &question(0),
+                &Answer::Nothing,
+                1000,
+                1000 + Service::Rdap.valid_s(&Answer::Nothing, 0),
+            );
+            cache.put(&question(1), &name, 1000, 1000 + Service::Rdap.valid_s(&name, 0));
+            cache.count("VirusTotal", 7, 3);
+            cache.count("VirusTotal", 7, 1);
+        }
+        let cache = Cache::open(Some(&folder)).unwrap();
+        let (day, month) = (86_400, 30 * 86_400);
+        assert_eq!(cache.get(&question(0), 1000 + day - 1), Some((Answer::Nothing, 1000 + day)));
+        assert_eq!(cache.get(&question(0), 1000 + day), None, "asked again");
+        assert_eq!(cache.get(&question(1), 1000 + month - 1), Some((name, 1000 + month)));
+        assert_eq!((cache.get(&question(1), 1000 + month), cache.get(&question(2), 0)), (None, None));
+        assert_eq!(
+            (cache.used("VirusTotal", 7), cache.used("VirusTotal", 8), cache.used("URLhaus", 7)),
+            (4, 0, 0)
+        );
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

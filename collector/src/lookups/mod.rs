@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use desk::{Desk, Say, State};
-pub use services::{Failure, Service};
+pub use services::{Failure, Service, key};
 
 use crate::evidence::ThreatLevel;
 use crate::input::Text;

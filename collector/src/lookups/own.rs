@@ -81,7 +81,7 @@ fn nat_pmp(router: SocketAddr) -> io::Result<IpAddr> {
 
 /// The address as text, or as `ip` of a JSON object.
 fn web(config: &LookUps) -> Result<IpAddr, String> {
-    let limits = Limits { connect: Duration::from_secs(10), whole: Duration::from_secs(20) };
+    let limits = Limits { whole: Duration::from_secs(config.timeout_s), ..Limits::default() };
     let client = Client::through(limits, config.ca_file.as_deref(), config.proxy.as_deref())?;
     let answer = client.get(&config.public_address_server, &[]).map_err(|failure| failure.0)?;
     if answer.status != 200 {

@@ -4,6 +4,7 @@
 //! their owners document them: VirusTotal API version 3, URLhaus API version 1, hashlookup of circl.lu, Spamhaus' DNS zones, RDAP (RFC 9083), DNS.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -87,6 +88,17 @@ impl From<http::Failure> for Failure {
     }
 }
 
+/// The key in a file: its first 64 characters, as Slips has it.
+///
+/// # Errors
+/// One sentence: it cannot be read, or holds none.
+pub fn key(path: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| format!("{}: the key cannot be read: {}", path.display(), crate::output::reason(&e)))?;
+    let key: String = text.trim().chars().take(64).collect();
+    if key.is_empty() { Err(format!("{}: holds no key", path.display())) } else { Ok(key) }
+}
+
 /// Asks one service.
 pub struct Asker {
     service: Service,
@@ -110,16 +122,9 @@ impl Asker {
     /// # Errors
     /// One sentence: the key file or the certificates cannot be read.
     pub fn new(service: Service, config: &LookUps) -> Result<Self, String> {
-        let limits = Limits { connect: Duration::from_secs(10), whole: Duration::from_secs(20) };
+        let limits = Limits { whole: Duration::from_secs(config.timeout_s), ..Limits::default() };
         let client = Client::through(limits, config.ca_file.as_deref(), config.proxy.as_deref())?;
-        let read = |path: &Option<std::path::PathBuf>| -> Result<String, String> {
-            let Some(path) = path else { return Ok(String::new()) };
-            let text = std::fs::read_to_string(path).map_err(|e| {
-                format!("{}: the key cannot be read: {}", path.display(), crate::output::reason(&e))
-            })?;
-            let key: String = text.trim().chars().take(64).collect();
-            if key.is_empty() { Err(format!("{}: holds no key", path.display())) } else { Ok(key) }
-        };
+        let read = |path: &Option<PathBuf>| path.as_deref().map_or_else(|| Ok(String::new()), key);
         let (key, server, per_minute, per_day) = match service {
             Service::VirusTotal => (
                 read(&config.virustotal_key_file)?,

@@ -520,3 +520,140 @@ fn a_lists_word_and_a_services_word_add_up() {
     assert_eq!(own("spamhaus_listed_ip", "8.0.2.2").0, "critical");
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+/// A desk that keeps what it says.
+fn heard(config: &LookUps) -> (Desk, Arc<std::sync::Mutex<Vec<String>>>) {
+    let said: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();
+    let hears = Arc::clone(&said);
+    let say: Say = Arc::new(move |text: &str| hears.lock().unwrap().push(text.to_owned()));
+    (Desk::open(config, None, &say).unwrap(), said)
+}
+
+/// What each documents as its errors: too many requests are asked again when the service says so, a refused key never, anything else not for
+/// five minutes.
+#[test]
+fn errors_of_the_other_services() {
+    let server = Server::start(|_, request| match request.path.as_str() {
+        "/busy/v1/url/" if request.body.ends_with("later.exe") => {
+            says(&json!({"query_status": "no_results"}))
+        }
+        "/busy/v1/url/" => says(&json!({"query_status": "invalid_url"})),
+        "/busy/v1/payload/" => Http::Says(200, "", "<html>".to_owned()),
+        "/refused/v1/url/" => Http::Says(403, "", json!({"error": "Unauthorized"}).to_string()),
+        "/lookup/md5/00" => Http::Says(500, "", String::new()),
+        "/lookup/md5/01" => says(&json!({"message": "Non existing MD5"})),
+        "/domain/gone.com" => Http::Says(404, "", String::new()),
+        "/domain/odd.com" => says(&json!({"events": "none", "entities": [1, {"roles": "x"}]})),
+        "/domain/bad.com" => Http::Says(400, "", String::new()),
+        "/domain/round.com" => Http::Says(302, "location: /domain/round.com\r\n", String::new()),
+        _ => Http::Says(404, "", String::new()),
+    });
+    let times = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = Arc::clone(&times);
+    let busy = Server::start(move |_, _| match count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+        0 => Http::Says(429, "retry-after: 1\r\n", String::new()),
+        _ => Http::Says(404, "", String::new()),
+    });
+    let config = LookUps {
+        urlhaus: true,
+        urlhaus_server: server.url("/busy"),
+        hashlookup: true,
+        hashlookup_server: server.url(""),
+        rdap: true,
+        rdap_server: server.url(""),
+        ..fast()
+    };
+    let (desk, said) = heard(&config);
+    let trouble = |service, subject, why: &str| match answer(&desk, &about(service, subject)) {
+        Answer::Trouble(text) => assert!(text.contains(why), "{text}"),
+        other => panic!("{why}: {other:?}"),
+    };
+    let url = |name: &str| Subject::Url(format!("http://old.com/{name}"));
+    trouble(Service::Urlhaus, url("x.exe"), "it says invalid_url");
+    trouble(Service::Urlhaus, Subject::Md5("00".to_owned()), "does not answer in JSON");
+    assert_eq!(answer(&desk, &about(Service::Urlhaus, url("later.exe"))), Answer::Nothing);
+    trouble(Service::Hashlookup, Subject::Md5("00".to_owned()), "HTTP 500");
+    assert_eq!(answer(&desk, &about(Service::Hashlookup, Subject::Md5("01".to_owned()))), Answer::Nothing);
+    let domain = |name: &str| Subject::Domain(name.to_owned());
+    assert_eq!(answer(&desk, &about(Service::Rdap, domain("gone.com"))), Answer::Nothing);
+    let nothing = Answer::Domain { registered_s: None, registrar: None, registrant: None };
+    assert_eq!(answer(&desk, &about(Service::Rdap, domain("odd.com"))), nothing);
+    trouble(Service::Rdap, domain("bad.com"), "HTTP 400");
+    trouble(Service::Rdap, domain("round.com"), "sends elsewhere");
+    let asked = server.seen().len();
+    trouble(Service::Rdap, domain("bad.com"), "HTTP 400");
+    assert_eq!(server.seen().len(), asked, "not repeated at once");
+    assert!(said.lock().unwrap().is_empty(), "nothing of this is for people: {said:?}");
+    // Too often: the same question again when the service says so.
+    let (desk, _) = heard(&LookUps { hashlookup: true, hashlookup_server: busy.url(""), ..fast() });
+    assert_eq!(answer(&desk, &about(Service::Hashlookup, Subject::Md5("00".to_owned()))), Answer::Nothing);
+    let seen = busy.seen();
+    assert!(seen.len() == 2 && seen[1].at - seen[0].at >= Duration::from_secs(1));
+    // A key that is refused: said once, and never tried again.
+    let (desk, said) = heard(&LookUps { urlhaus: true, urlhaus_server: server.url("/refused"), ..fast() });
+    assert!(matches!(answer(&desk, &about(Service::Urlhaus, url("x.exe"))), Answer::Trouble(_)));
+    let asked = server.seen().len();
+    let _ = desk.ask(&about(Service::Urlhaus, url("y.exe")), 1);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(server.seen().len(), asked);
+    assert_eq!(*said.lock().unwrap(), ["URLhaus is not asked any more: the key is not accepted (HTTP 403)"]);
+}
+
+/// 600 a minute: a tenth of a second between two requests, also between those of one question; a slow answer is given up; and after its period
+/// the same is asked again.
+#[test]
+fn virustotal_keeps_its_rate_and_its_time() {
+    let server = Server::start(|_, request| match request.path.as_str() {
+        "/api/v3/files/slow" => Http::Slow(Duration::from_secs(30)),
+        path if path.contains("?limit") => says(&json!({"data": []})),
+        _ => says(&json!({"data": stats(0, 0, 1, 0)})),
+    });
+    let key = key_file("rate");
+    let config = LookUps {
+        virustotal_key_file: Some(key.clone()),
+        virustotal_server: server.url(""),
+        virustotal_per_minute: 600,
+        ..fast()
+    };
+    let rated = desk(&config, None);
+    let file = |name: &str| about(Service::VirusTotal, Subject::Md5(name.to_owned()));
+    let of_address = about(Service::VirusTotal, Subject::Address(ip("8.8.4.4")));
+    assert!(matches!(answer(&rated, &of_address), Answer::Ratios(_)));
+    assert!(matches!(answer(&rated, &file("a")), Answer::Ratios(_)));
+    let seen = server.seen();
+    assert_eq!(seen.len(), 6);
+    // The pause begins when an answer is there, so no load of this machine makes it shorter.
+    for pair in seen.windows(2) {
+        assert!(pair[1].at - pair[0].at >= Duration::from_millis(95), "{:?}", pair[1].at - pair[0].at);
+    }
+    let hurried = desk(&LookUps { timeout_s: 1, ..config.clone() }, None);
+    assert_eq!(answer(&hurried, &file("slow")), Answer::Trouble("did not answer in time".to_owned()));
+    let forgetful = desk(&LookUps { virustotal_update_period_s: 1, ..config }, None);
+    assert!(matches!(answer(&forgetful, &file("a")), Answer::Ratios(_)));
+    let asked = server.seen().len();
+    std::thread::sleep(Duration::from_millis(1100));
+    assert!(matches!(answer(&forgetful, &file("a")), Answer::Ratios(_)));
+    assert!(server.seen().len() > asked, "what is known has grown old");
+    std::fs::remove_file(key).unwrap();
+}
+
+/// Each is switched by its own key, and all of them by one.
+#[test]
+fn each_service_has_its_switch() {
+    let read = |text: &str| Config::parse("slips.conf", text).unwrap().0.lookups.services();
+    assert_eq!(read(""), []);
+    const KEYS: [&str; 5] = ["reverse_dns", "rdap", "urlhaus", "hashlookup", "spamhaus"];
+    let only = |ask: &str, on: &str, more: &str| {
+        let switch = |key: &&str| format!("{key} = {}\n", if *key == on { "yes" } else { "no" });
+        read(&format!("[privacy]\nask = {ask}\n{}{more}", KEYS.iter().map(switch).collect::<String>()))
+    };
+    assert_eq!(only("yes", "", ""), []);
+    let services =
+        [Service::ReverseDns, Service::Rdap, Service::Urlhaus, Service::Hashlookup, Service::Spamhaus];
+    for (key, service) in KEYS.into_iter().zip(services) {
+        assert_eq!(only("yes", key, ""), [service]);
+        assert_eq!(only("no", key, ""), [], "closed by one key");
+    }
+    let key = "[virustotal]\napi_key_file = key";
+    assert_eq!((only("yes", "", key), only("no", "", key)), (vec![Service::VirusTotal], vec![]));
+}

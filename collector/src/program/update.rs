@@ -32,6 +32,7 @@ struct Plan {
     databases: Vec<Database>,
     client: Client,
     max_bytes: u64,
+    abuse_key: Option<String>,
 }
 
 impl Plan {
@@ -56,12 +57,14 @@ impl Plan {
             Client::through(limits, config.update.ca_file.as_deref(), config.update.proxy.as_deref())?;
         let databases = geo::databases(&config.update.geo_registry);
         let max_bytes = config.update.max_megabytes.saturating_mul(1_000_000);
-        Ok(Self { folder, feeds, databases, client, max_bytes })
+        let abuse_key = config.lookups.urlhaus_key_file.as_deref().map(crate::lookups::key).transpose()?;
+        Ok(Self { folder, feeds, databases, client, max_bytes, abuse_key })
     }
 
     fn wish(&self, now: bool, geo: bool) -> Wish<'_> {
         let databases = if geo { self.databases.as_slice() } else { &[] };
-        Wish { feeds: &self.feeds, databases, now, max_bytes: self.max_bytes }
+        let abuse_key = self.abuse_key.as_deref();
+        Wish { feeds: &self.feeds, databases, now, max_bytes: self.max_bytes, abuse_key }
     }
 }
 

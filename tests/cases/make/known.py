@@ -3,7 +3,7 @@ import datetime, json
 
 from case import Zeek, case
 from names import LISTS
-from net import PC, START, handshake
+from net import PC, ROUTER, START, handshake
 from web import OUT, look_up
 
 URLS = """
@@ -187,3 +187,13 @@ def visitor_in_a_zone(c):
 def visitor_of_a_provider(c):
     """A host that Spamhaus knows only as somebody's line, and one that it does not know, connect to a computer at home"""
     c.session(0, "128.66.5.6", PC, 8080, [(">", 100), ("<", 100)]), c.session(1, "128.66.5.7", PC, 8080, [(">", 100), ("<", 100)])
+
+
+@case(conf=LISTS + """
+    [detection]
+    evidence_detection_threshold = 0.01
+""", lists={"own.csv": '"128.66.5.77","critical","a botnet\'s server"'})
+def listed_address_goes_on(c):
+    """A host that is listed as a botnet's server connects to a computer at home and stays for ten minutes: it is told, and blocked, long before the end"""
+    c.whois(0, PC, ROUTER)
+    c.session(1, "128.66.5.77", PC, 8080, [step for _ in range(300) for step in ((">", 10), 1.99)])

@@ -1,15 +1,16 @@
 //! Indicators in, the bytes of an index out.
 //!
-//! Memory while building is about twice that of the finished file; what is said the same of many indicators is kept once. The same
+//! The file is written section by section, so that it is not in memory beside what it is made of; what is said the same of many indicators is kept once. The same
 //! indicator added several times is one that names every list. Deterministic but for the seed of the hash table, which nothing that is
 //! looked up depends on.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
-use super::{HEADER, LINE, MAGIC, SECTIONS, Section, hash, kind, u32_at};
+use super::{HEADER, LINE, MAGIC, ROW, SECTIONS, hash, kind, u32_at};
 use crate::config::Network;
 use crate::evidence::ThreatLevel;
 use crate::feeds::indicator::{Indicator, Listed, MAX_SOURCES};
@@ -171,33 +172,57 @@ impl Builder {
     /// The bytes of the file. `digest` is what [`super::Index::digest`] gives back: it should tell the lists from which this was
     /// made from any others.
     #[must_use]
-    pub fn finish(mut self, digest: u64) -> Vec<u8> {
+    pub fn finish(self, digest: u64) -> Vec<u8> {
+        let mut out = Cursor::new(Vec::new());
+        // Memory takes everything.
+        let _ = self.write(digest, &mut out);
+        out.into_inner()
+    }
+
+    /// Writes the file, section by section: what is written is not held a second time.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(mut self, digest: u64, out: &mut (impl Write + Seek)) -> io::Result<()> {
         let rows = self.join_keys();
         let v4 = std::mem::take(&mut self.v4);
         let (v4, singles) = self.flatten(v4, |end| end.checked_add(1));
         let v6 = std::mem::take(&mut self.v6);
         let (v6, more) = self.flatten(v6, |end| end.checked_add(1));
         let count = rows.len() as u64 + singles + more;
-        let mut parts: [Vec<u8>; SECTIONS] = Default::default();
-        let mut put = |section: Section, bytes: Vec<u8>| {
-            if let Some(part) = parts.get_mut(section as usize) {
-                *part = bytes;
-            }
-        };
-        put(Section::V4Directory, directory(v4.iter().map(|(start, ..)| u64::from(*start) << 32), 16));
-        put(Section::V4Starts, v4.iter().flat_map(|(start, ..)| start.to_le_bytes()).collect());
-        put(Section::V4Rows, v4.iter().flat_map(|(_, said, prefix)| row(*said, *prefix)).collect());
-        put(Section::V6Starts, v6.iter().flat_map(|(start, ..)| start.to_le_bytes()).collect());
-        put(Section::V6Rows, v6.iter().flat_map(|(_, said, prefix)| row(*said, *prefix)).collect());
         // Four keys a slot: one or two lines of the cache.
         let bits = (rows.len() / 4).max(2).next_power_of_two().trailing_zeros();
-        put(Section::KeyDirectory, directory(rows.iter().map(|(hash, _)| *hash), bits));
-        let halves = |(hash, at): &(u64, u32)| [(*hash as u32).to_le_bytes(), at.to_le_bytes()].concat();
-        put(Section::KeyRows, rows.iter().flat_map(halves).collect());
-        put(Section::Keys, self.keys);
-        put(Section::Said, self.said);
-        put(Section::Sources, self.sources);
-        file(&parts, self.seed, count, digest)
+        let v4_directory = directory(v4.iter().map(|(start, ..)| u64::from(*start) << 32), 16);
+        let key_directory = directory(rows.iter().map(|(hash, _)| *hash), bits);
+        let sizes: [usize; SECTIONS] = [
+            v4_directory.len(),
+            4 * v4.len(),
+            ROW * v4.len(),
+            16 * v6.len(),
+            ROW * v6.len(),
+            key_directory.len(),
+            8 * rows.len(),
+            self.keys.len(),
+            self.said.len(),
+            self.sources.len(),
+        ];
+        let mut file = Summed { out, crc: flate2::Crc::new() };
+        file.head(&sizes, self.seed, count, digest)?;
+        file.section([v4_directory])?;
+        file.section(v4.iter().map(|(start, ..)| start.to_le_bytes()))?;
+        file.section(v4.iter().map(|(_, said, prefix)| row(*said, *prefix)))?;
+        file.section(v6.iter().map(|(start, ..)| start.to_le_bytes()))?;
+        file.section(v6.iter().map(|(_, said, prefix)| row(*said, *prefix)))?;
+        file.section([key_directory])?;
+        file.section(
+            rows.iter()
+                .map(|(hash, at)| [(*hash as u32).to_le_bytes(), at.to_le_bytes()])
+                .map(|two| two.concat()),
+        )?;
+        file.section([self.keys])?;
+        file.section([self.said])?;
+        file.section([self.sources])?;
+        file.end()
     }
 
     /// Rows in order, each key once.
@@ -287,7 +312,7 @@ fn put<T: PartialEq>(stretches: &mut Vec<(T, u32, u8)>, start: T, said: u32, pre
     stretches.push((start, said, prefix));
 }
 
-fn row(said: u32, prefix: u8) -> [u8; super::ROW] {
+fn row(said: u32, prefix: u8) -> [u8; ROW] {
     let [a, b, c, d] = said.to_le_bytes();
     [a, b, c, d, prefix]
 }
@@ -313,35 +338,73 @@ fn directory(hashes: impl Iterator<Item = u64>, bits: u32) -> Vec<u8> {
     out
 }
 
-fn file(parts: &[Vec<u8>; SECTIONS], seed: u64, count: u64, digest: u64) -> Vec<u8> {
-    let begin = HEADER + SECTIONS * LINE;
-    let total = begin + parts.iter().map(|part| part.len().next_multiple_of(16)).sum::<usize>();
-    let mut out = Vec::with_capacity(total);
-    out.extend(MAGIC);
-    out.extend((total as u64).to_le_bytes());
-    out.extend(seed.to_le_bytes());
-    out.extend([0; 8]);
-    out.extend(count.to_le_bytes());
-    out.extend(digest.to_le_bytes());
-    out.resize(HEADER, 0);
-    let mut at = begin;
-    for (n, part) in parts.iter().enumerate() {
-        for number in [n, at, part.len()] {
-            out.extend((number as u64).to_le_bytes());
-        }
-        at += part.len().next_multiple_of(16);
-    }
-    for part in parts {
-        out.extend(part);
-        out.resize(out.len().next_multiple_of(16), 0);
-    }
-    let mut crc = flate2::Crc::new();
-    crc.update(out.get(HEADER..).unwrap_or_default());
-    if let Some(place) = out.get_mut(24..28) {
-        place.copy_from_slice(&crc.sum().to_le_bytes());
-    }
-    out
+/// A file whose checksum is known at its end.
+struct Summed<'a, W> {
+    out: &'a mut W,
+    crc: flate2::Crc,
 }
+
+impl<W: Write + Seek> Summed<'_, W> {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.crc.update(bytes);
+        self.out.write_all(bytes)
+    }
+
+    /// Header and table of sections of these sizes.
+    fn head(&mut self, sizes: &[usize; SECTIONS], seed: u64, count: u64, digest: u64) -> io::Result<()> {
+        let begin = HEADER + SECTIONS * LINE;
+        let total = begin + sizes.iter().map(|size| size.next_multiple_of(16)).sum::<usize>();
+        let mut head = MAGIC.to_vec();
+        head.extend((total as u64).to_le_bytes());
+        head.extend(seed.to_le_bytes());
+        head.extend([0; 8]);
+        head.extend(count.to_le_bytes());
+        head.extend(digest.to_le_bytes());
+        head.resize(HEADER, 0);
+        self.out.write_all(&head)?;
+        let mut at = begin;
+        for (n, size) in sizes.iter().enumerate() {
+            for number in [n, at, *size] {
+                self.put(&(number as u64).to_le_bytes())?;
+            }
+            at += size.next_multiple_of(16);
+        }
+        Ok(())
+    }
+
+    /// The next section, padded.
+    fn section(&mut self, pieces: impl IntoIterator<Item = impl AsRef<[u8]>>) -> io::Result<()> {
+        let mut size = 0_usize;
+        let mut buffer = Vec::with_capacity(BUFFER);
+        for piece in pieces {
+            let piece = piece.as_ref();
+            size += piece.len();
+            if piece.len() >= BUFFER {
+                self.put(&buffer)?;
+                buffer.clear();
+                self.put(piece)?;
+                continue;
+            }
+            buffer.extend_from_slice(piece);
+            if buffer.len() >= BUFFER {
+                self.put(&buffer)?;
+                buffer.clear();
+            }
+        }
+        buffer.resize(buffer.len() + size.next_multiple_of(16) - size, 0);
+        self.put(&buffer)
+    }
+
+    /// Puts the checksum into the header.
+    fn end(self) -> io::Result<()> {
+        self.out.seek(SeekFrom::Start(24))?;
+        self.out.write_all(&self.crc.sum().to_le_bytes())?;
+        self.out.flush()
+    }
+}
+
+/// Bytes written at a time.
+const BUFFER: usize = 64 << 10;
 
 /// Text with its length; what is longer than a length can say is cut at a character.
 fn text(text: &str, out: &mut Vec<u8>) {
