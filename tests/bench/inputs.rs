@@ -311,8 +311,8 @@ fn memory(folder: &Path, gigabytes: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-fn speed(folder: &Path) -> std::io::Result<()> {
-    for made in &MADE {
+fn speed(folder: &Path, only: &str) -> std::io::Result<()> {
+    for made in MADE.iter().filter(|made| made.name.contains(only)) {
         run(made.name, &make(folder, made, 64 << 20)?)?;
     }
     let data = std::env::var_os("SLIPS_TEST_DATA")
@@ -327,7 +327,9 @@ fn speed(folder: &Path) -> std::io::Result<()> {
         ("public eve.json", "p_eve.json", "slips/test6-malicious.suricata.json"),
         ("public eve.json, v7", "p_eve7.json", "formats/reference/many-protocols/eve.json"),
     ] {
-        if let Some(path) = repeated(folder, file, &data.join(from)) {
+        if name.contains(only)
+            && let Some(path) = repeated(folder, file, &data.join(from))
+        {
             run(name, &path)?;
         }
     }
@@ -340,7 +342,7 @@ fn main() -> std::io::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let done = match args.as_slice() {
         [what, gigabytes] if what == "memory" => memory(&folder, gigabytes.parse().unwrap_or(1)),
-        _ => speed(&folder),
+        _ => speed(&folder, &args.join(" ")),
     };
     std::fs::remove_dir_all(folder)?;
     done
