@@ -8,6 +8,7 @@
 //! lasts becoming what is usual at once: a window that stands out enters the past at most doubled.
 
 use std::collections::VecDeque;
+use std::hash::Hash;
 use std::net::IpAddr;
 
 use slips_agent::app::record::App;
@@ -15,7 +16,7 @@ use slips_agent::record::{AppRecord, FlowRecord, Service, proto};
 
 use super::{About, Context, Count, Entry, Finding, Hook, Kind, Module, Needs};
 use crate::config::Config;
-use crate::engine::site::Generations;
+use crate::engine::site::{Generations, Lean};
 use crate::evidence::ThreatLevel;
 use crate::input::Text;
 use crate::output::timeline;
@@ -98,10 +99,9 @@ struct Today {
     received: u64,
     new_servers: u32,
     new_programs: u32,
-    /// Each in order. Nearly all windows have a handful, for which a list takes a tenth of what a tree does.
-    addresses: Vec<IpAddr>,
-    ports: Vec<u16>,
-    names: Vec<Text>,
+    addresses: Lean<IpAddr, ()>,
+    ports: Lean<u16, ()>,
+    names: Lean<Text, ()>,
 }
 
 /// Earlier windows, oldest first, as ln(1 + x).
@@ -120,14 +120,9 @@ impl Default for Met {
     }
 }
 
-fn put<T: Ord>(set: &mut Vec<T>, value: T) {
-    if set.len() < MAX_DISTINCT
-        && let Err(place) = set.binary_search(&value)
-    {
-        if set.is_empty() {
-            set.reserve_exact(1);
-        }
-        set.insert(place, value);
+fn put<T: Hash + Eq>(set: &mut Lean<T, ()>, value: T) {
+    if set.len() < MAX_DISTINCT {
+        set.get_or(value, |_| ());
     }
 }
 
