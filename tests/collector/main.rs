@@ -19,6 +19,7 @@ mod knowledge;
 mod letters;
 mod live_lists;
 mod ordinary;
+mod pictures;
 mod program;
 mod published_letters;
 mod schedule;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// A tmux server of its own with one shell in it.
 struct Tmux {
     socket: PathBuf,
@@ -131,12 +133,12 @@ fn the_terminal_is_given_back_when_killed() {
         .status()
         .unwrap();
     assert!(made.success());
-    let line = format!("cd {} && {} kalipso", tmux.dir.display(), slips());
+    let line = format!("cd {} && sh -c 'echo $$ > number; exec {} kalipso'", tmux.dir.display(), slips());
     tmux.keys(&[&line, "Enter"]);
     tmux.see("Kalipso · local");
     let store = tmux.dir.join("out/slips.db");
-    let killed = Command::new("pkill").args(["-TERM", "-f", "slips kalipso$"]).status().unwrap();
-    assert!(killed.success());
+    let number = std::fs::read_to_string(tmux.dir.join("number")).unwrap().trim().parse().unwrap();
+    kill_process(Pid::from_raw(number).unwrap(), Signal::TERM).unwrap();
     tmux.shell();
     // Without a store there is one sentence, and no terminal was taken.
     std::fs::remove_file(store).unwrap();

@@ -5,6 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/pty.rs"]
+mod pty;
+
 #[cfg(target_os = "linux")]
 mod agent;
 #[cfg(target_os = "linux")]
@@ -12,6 +15,7 @@ mod blocking;
 mod features;
 mod fleet;
 mod kalipso;
+mod kalipso_keys;
 #[cfg(target_os = "linux")]
 mod live;
 #[cfg(target_os = "linux")]

@@ -1,5 +1,7 @@
 //! A program in a terminal of its own: a pseudo-terminal, and the screen that its output makes.
 
+#![allow(dead_code, reason = "each binary uses its part of it")]
+
 use std::ffi::CStr;
 use std::io::{Read as _, Write as _};
 use std::num::NonZero;
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::OpenptFlags;
-use rustix::termios::Winsize;
+use rustix::termios::{LocalModes, Winsize};
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -128,6 +130,11 @@ impl Terminal {
     fn take(&mut self, part: &[u8]) {
         self.bytes.extend_from_slice(part);
         self.screen.process(part);
+    }
+
+    /// Whether what is typed is shown: a program in raw mode shows it itself.
+    pub fn echoes(&self) -> bool {
+        rustix::termios::tcgetattr(&self.ours).unwrap().local_modes.contains(LocalModes::ECHO)
     }
 
     /// Waits for its end, and takes all that it wrote; gives its exit code, or nothing after a signal.

@@ -9,6 +9,7 @@ mod grid;
 mod help;
 mod listing;
 mod pages;
+mod picture;
 mod query;
 mod terminal;
 #[cfg(test)]
@@ -20,7 +21,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ratatui::crossterm::event::{self, Event, KeyEventKind, MouseButton, MouseEventKind};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::event::{MouseButton, MouseEventKind};
 
 use app::{App, Then};
 use query::Memory;
@@ -101,6 +105,52 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A picture of the screen after some keys, as SVG; without a terminal. Keys are letters and `<enter>`, `<esc>`, `<tab>`, `<up>`,
+/// `<down>`, `<end>`, `<back>`.
+///
+/// # Errors
+/// One sentence: the store cannot be opened.
+pub fn picture(options: &Options, size: (u16, u16), keys: &str) -> Result<String, String> {
+    let reader = Reader::open(&options.store).map_err(|error| error.to_string())?;
+    let theme = options.theme.unwrap_or_default();
+    let mut app = App::new(reader, theme, Memory::default(), Path::new("."));
+    app.tick(wall_us());
+    let Ok(mut paper) = Terminal::new(TestBackend::new(size.0, size.1));
+    for key in std::iter::once(None).chain(typed(keys).into_iter().map(Some)) {
+        if let Some(key) = key {
+            app.key(key);
+        }
+        while app.busy() {
+            app.work();
+        }
+        // How far a table is scrolled is known when it is drawn.
+        let Ok(_) = paper.draw(|frame| drop(draw::draw(&mut app, frame)));
+    }
+    Ok(picture::svg(paper.backend().buffer(), theme))
+}
+
+/// Keys from a text.
+fn typed(text: &str) -> Vec<KeyEvent> {
+    let named = [
+        ("<enter>", KeyCode::Enter),
+        ("<esc>", KeyCode::Esc),
+        ("<tab>", KeyCode::Tab),
+        ("<down>", KeyCode::Down),
+        ("<up>", KeyCode::Up),
+        ("<end>", KeyCode::End),
+        ("<back>", KeyCode::Backspace),
+    ];
+    let (mut keys, mut rest) = (Vec::new(), text);
+    while let Some(first) = rest.chars().next() {
+        let found = named.iter().find_map(|(name, code)| Some((*code, rest.strip_prefix(name)?)));
+        let (code, after) =
+            found.unwrap_or((KeyCode::Char(first), rest.strip_prefix(first).unwrap_or_default()));
+        keys.push(KeyEvent::new(code, KeyModifiers::NONE));
+        rest = after;
+    }
+    keys
 }
 
 /// Does what a key or the mouse asks for: whether there is something to draw; `None`: end.

@@ -82,3 +82,37 @@ fn give_back() {
     let _ = execute!(io::stdout(), DisableMouseCapture, LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
 }
+
+#[cfg(test)]
+#[path = "../../../tests/support/pty.rs"]
+mod pty;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Not a test: what the test below runs in a terminal. Only the hook can give that back.
+    #[test]
+    #[ignore = "panics in a terminal"]
+    fn dies() {
+        if io::IsTerminal::is_terminal(&io::stdout()) {
+            std::mem::forget(Screen::open().unwrap());
+            panic!("a defect of the program");
+        }
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_and_is_told_there() {
+        let program = std::env::current_exe().unwrap().display().to_string();
+        let name = "kalipso::terminal::tests::dies";
+        let mut terminal =
+            pty::Terminal::start(80, 24, &program, &["--ignored", "--exact", "--nocapture", name]);
+        assert_eq!(terminal.end(), Some(101));
+        let text = String::from_utf8_lossy(&terminal.bytes).into_owned();
+        let (taken, left) = (text.find("\x1b[?1049h").unwrap(), text.find("\x1b[?1049l").unwrap());
+        let told = text.find("a defect of the program").unwrap();
+        assert!(taken < left && left < told, "{text:?}");
+        assert!(text.contains("\x1b[?1000l") && text.contains("\x1b[?25h"));
+        assert!(terminal.echoes());
+    }
+}

@@ -1,6 +1,6 @@
 //! `slips kalipso`, and `-G`: the terminal interface alone, or beside an analysis.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -23,6 +23,15 @@ pub(super) struct Command {
     /// dark, light or mono; default dark, mono where NO_COLOR is set
     #[argh(option)]
     theme: Option<String>,
+    /// no terminal: write a picture of the screen (SVG) into this file and end
+    #[argh(option)]
+    picture: Option<PathBuf>,
+    /// columns and rows of that picture, default 120x36
+    #[argh(option)]
+    size: Option<String>,
+    /// keys that are pressed before, as "v/type:beacon<enter>"
+    #[argh(option)]
+    keys: Option<String>,
 }
 
 /// Runs it until the user quits.
@@ -41,7 +50,30 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
                 .ok_or_else(|| Failure::usage(format!("--theme {text}: expected dark, light or mono")))?,
         ),
     };
-    kalipso::run(&Options { store, theme, patience: Duration::ZERO }, &stop).map_err(Failure::usage)
+    let options = Options { store, theme, patience: Duration::ZERO };
+    let Some(path) = &command.picture else {
+        if command.size.is_some() || command.keys.is_some() {
+            return Err(Failure::usage("--size and --keys are about a picture: give --picture FILE too"));
+        }
+        return kalipso::run(&options, &stop).map_err(Failure::usage);
+    };
+    let size = match command.size.as_deref() {
+        None => (120, 36),
+        Some(text) => size(text).ok_or_else(|| {
+            Failure::usage(format!("--size {text}: expected columns x rows, from 40x10 to 400x200"))
+        })?,
+    };
+    let keys = command.keys.as_deref().unwrap_or_default();
+    let picture = kalipso::picture(&options, size, keys).map_err(Failure::usage)?;
+    std::fs::write(path, picture)
+        .map_err(|error| Failure::run(format!("{}: cannot be written: {error}", path.display())))
+}
+
+/// `120x36`.
+fn size(text: &str) -> Option<(u16, u16)> {
+    let (columns, rows) = text.split_once('x')?;
+    let size = (columns.parse().ok()?, rows.parse().ok()?);
+    ((40..=400).contains(&size.0) && (10..=200).contains(&size.1)).then_some(size)
 }
 
 /// Kalipso beside an analysis. Quitting it ends the analysis; when the analysis is over it goes on until the user quits.

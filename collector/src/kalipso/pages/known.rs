@@ -25,7 +25,7 @@ impl Known {
         words("names", 30).from(Self::WIDE),
         words("network", 20).from(Self::WIDE),
         words("country", 7).from(Self::WIDE),
-        words("VirusTotal", 20).from(Self::WIDE),
+        words("VT url/down/ref/com", 19).from(Self::WIDE),
         words("lists", 16).from(Self::WIDE),
     ];
     /// From so many characters on each fact has a column.
@@ -62,6 +62,7 @@ impl Known {
         let told = told.join(", ");
         let (network, land, ratios, lists) =
             (says("asn"), says("country"), says("virustotal"), says("listed"));
+        let ratios = short_ratios(ratios);
         let short: Vec<&str> =
             [lists, told.as_str(), land, network].into_iter().filter(|text| !text.is_empty()).collect();
         vec![
@@ -72,5 +73,23 @@ impl Known {
             ratios.into(),
             Cell::from(lists).role(Role::Bad),
         ]
+    }
+}
+
+/// The four percentages of VirusTotal's row, short: `1.5/0/0/20`.
+fn short_ratios(text: &str) -> String {
+    let numbers = text.split('%').filter_map(|part| part.split_whitespace().last()?.parse::<f64>().ok());
+    numbers.map(|n| n.to_string()).collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_as_they_are_stored_become_short() {
+        let told = "URLs 1.5 %, downloaded files 0.0 %, referring files 0.0 %, communicating files 20.0 %";
+        assert_eq!(short_ratios(told), "1.5/0/0/20");
+        assert_eq!(short_ratios(""), "");
     }
 }
