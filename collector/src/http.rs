@@ -160,6 +160,19 @@ impl Client {
     }
 }
 
+/// Text for a query or a form: everything but letters, digits and `-._~` as percent and two digits (RFC 3986, 2.1).
+#[must_use]
+pub fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
 fn certificates(path: &Path) -> Result<RootCerts, String> {
     let place = path.display();
     let bytes = std::fs::read(path)
@@ -196,12 +209,17 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(u64::try_from(wait).unwrap_or(0)).min(MAX_WAIT))
 }
 
+/// Also what is said where there is no network at all.
+const NO_ADDRESS: &str = "its name has no address";
+
 fn failure(error: &ureq::Error) -> Failure {
     Failure(match error {
-        ureq::Error::HostNotFound => "its name has no address".to_owned(),
+        ureq::Error::HostNotFound => NO_ADDRESS.to_owned(),
         ureq::Error::Timeout(_) => "did not answer in time".to_owned(),
         ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
             Some(error) => tls::explain(error),
+            // The standard library has no kind for it.
+            None if error.to_string().starts_with("failed to lookup address") => NO_ADDRESS.to_owned(),
             None => format!("cannot be reached: {}", crate::output::reason(error)),
         },
         ureq::Error::ConnectionFailed => "cannot be reached".to_owned(),
@@ -232,6 +250,13 @@ mod tests {
         assert_eq!(headers(&dates), Some(Duration::from_secs(90)));
         assert_eq!(headers(&[("retry-after", "soon")]), None);
         assert_eq!(headers(&[]), None);
+    }
+
+    #[test]
+    fn a_name_without_an_address_is_said_plainly() {
+        let client = Client::new(Limits::default(), None).unwrap();
+        let failure = client.get("http://no-such-host.invalid/", &[]).unwrap_err();
+        assert_eq!(failure.0, NO_ADDRESS);
     }
 
     #[test]

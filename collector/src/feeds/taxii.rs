@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::fetch::Trouble;
-use crate::http::Client;
+use crate::http::{Client, encoded};
 
 /// The media type of TAXII 2.1.
 const MEDIA: &str = "application/taxii+json;version=2.1";
@@ -100,16 +100,4 @@ fn without_login(url: &str) -> (String, Option<String>) {
         }
         None => (url.to_owned(), None),
     }
-}
-
-/// For a query.
-fn encoded(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),
-            byte => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }

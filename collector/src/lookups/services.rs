@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{Answer, Question, Ratios, Subject, dns, rounded_up};
 use crate::config::lookups::LookUps;
-use crate::http::{self, Client, Limits};
+use crate::http::{self, Client, Limits, encoded};
 
 /// Who can be asked.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -443,17 +443,6 @@ fn json(body: &[u8]) -> Result<Value, Failure> {
 /// Bounded, without control characters.
 pub fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(120).collect()
-}
-
-fn encoded(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),
-            byte => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 /// The names of the entities of a role: `fn` of their jCard (RFC 7095).
