@@ -147,6 +147,11 @@ impl Sensor {
         }
     }
 
+    /// Whether the flow table grows into memory that it was promised and has not used yet.
+    pub fn hold(&mut self, on: bool) {
+        self.table.hold(on);
+    }
+
     /// Follows one flow in 2^`shift` from now on (at most 2¹⁶); packets of the others are counted as `sampled_out`. Flows that are
     /// followed already stay.
     pub const fn sample(&mut self, shift: u8) {

@@ -332,3 +332,26 @@ fn the_memory_of_a_sensor_is_known_beforehand() {
     assert!(least < of(8192) - (1 << 20), "what can be given back: {least}");
     assert!(of(4096) < of(8192));
 }
+
+#[test]
+fn a_table_that_is_held_makes_room_instead_of_growing() {
+    let mut sensor = Sensor::new(&SensorConfig { hash_seed: 7, ..SensorConfig::for_capacity(1024) });
+    let mut flows = 0;
+    let mut sink = |record: Record<'_>| flows += u64::from(matches!(record, Record::Flow(_)));
+    let send = |sensor: &mut Sensor, from: u16, sink: &mut dyn FnMut(Record<'_>)| {
+        for port in from..from + 100 {
+            let frame = question(2, port);
+            sensor
+                .packet(SECOND, LinkType::Ethernet, &frame, frame.len() as u32, &mut |r: Record<'_>| sink(r));
+        }
+    };
+    send(&mut sensor, 1000, &mut sink);
+    sensor.hold(true);
+    send(&mut sensor, 2000, &mut sink);
+    assert_eq!((sensor.open_flows(), sensor.ledger().flows_evicted), (100, 100));
+    sensor.hold(false);
+    send(&mut sensor, 3000, &mut sink);
+    assert_eq!(sensor.open_flows(), 200);
+    sensor.finish(&mut sink);
+    assert_eq!(flows, sensor.ledger().flows_opened);
+}

@@ -1,7 +1,8 @@
 //! What the agent leaves out when it needs more memory or processor time than its owner allows.
 //!
 //! Enters: memory and processor time, a few times a second. Leaves: the step in force. It reads no clock and measures nothing itself.
-//! The order: first the application fields are no longer looked at (their memory is given back), then flows leave as sums per device
+//! The order: first the application fields are no longer looked at (their memory is given back; if memory is the cause, the flow table also stays
+//! as large as it is), then flows leave as sums per device
 //! and window instead of records, then only a sample of the flows is followed, of an eighth, a 64th, a 512th. For memory a step comes
 //! at once, [`MARGIN`] before the limit; for processor time when the limit was exceeded for three seconds. A step goes when there was
 //! room for a minute; each time that one has to come back, that wait doubles (an hour at most). Prevents: a router that stops routing
@@ -9,11 +10,11 @@
 
 use std::fmt;
 
-/// Most that is counted for the program's own pages, bytes: what a static build for a router has in memory. Beyond that they are those of
-/// shared libraries, or of a build that is not for routers.
-pub const PROGRAM: u64 = 5 << 19;
-/// How far from the limit of memory something is done, bytes.
-pub const MARGIN: u64 = 256 << 10;
+/// Most that is counted for the program's own pages, bytes: more than a static build for a router has in memory. Beyond that they are
+/// those of shared libraries, or of a build that is not for routers.
+pub const PROGRAM: u64 = 7 << 19;
+/// How far from the limit of memory something is done, bytes: reports that begin to wait, and windows for sums, still find room.
+pub const MARGIN: u64 = 768 << 10;
 
 /// How long the processor must be used too much, µs.
 const TAKES_US: u64 = 3_000_000;
@@ -193,6 +194,12 @@ impl Strain {
         self.standing
     }
 
+    /// Whether so much memory is close to the limit.
+    #[must_use]
+    pub fn tight(&self, memory: u64) -> bool {
+        memory.saturating_add(MARGIN) > self.limits.memory
+    }
+
     /// Percent of a core that was used lately.
     #[must_use]
     pub const fn percent(&self) -> u32 {
@@ -211,8 +218,8 @@ impl Strain {
         let Limits { memory: may, processor } = self.limits;
         let memory = load.memory();
         let busy = processor > 0 && self.percent > processor;
-        let tight = memory.saturating_add(MARGIN) > may;
-        let roomy = memory.saturating_add(2 * MARGIN) <= may
+        let tight = self.tight(memory);
+        let roomy = memory.saturating_add(MARGIN + (256 << 10)) <= may
             && (processor == 0 || u64::from(self.percent) * 4 <= u64::from(processor) * 3);
         self.over_since = if busy { self.over_since.or(Some(now_us)) } else { None };
         self.calm_since = if roomy { self.calm_since.or(Some(now_us)) } else { None };
@@ -294,7 +301,7 @@ mod tests {
         assert_eq!(feed(&mut strain, &mut at, 100, 400, 5), []);
         assert_eq!(feed(&mut strain, &mut at, 1, 0, 6), [Step::NoApplication]);
         let debug = Load { own: 4 << 20, files: 90 << 20, processor_us: 0 };
-        assert_eq!(debug.memory(), 13 << 19, "a larger program counts as the largest that is allowed");
+        assert_eq!(debug.memory(), 15 << 19, "a larger program counts as the largest that is allowed");
     }
 
     proptest! {

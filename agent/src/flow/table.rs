@@ -68,6 +68,8 @@ struct Slot {
 pub struct Table {
     /// Room for all slots is taken at the start and touched as it is needed: what no flow was ever in takes no page of a router.
     slots: Vec<Slot>,
+    /// How many flows may be in the table; below its capacity while memory is short.
+    most: usize,
     capacity: usize,
     buckets: Box<[u32]>,
     free: u32,
@@ -104,6 +106,7 @@ impl Table {
         }
         Self {
             slots: Vec::with_capacity(capacity),
+            most: capacity,
             capacity,
             buckets: vec![NIL; capacity.next_power_of_two()].into_boxed_slice(),
             free: NIL,
@@ -121,6 +124,12 @@ impl Table {
     pub const fn memory(capacity: usize) -> usize {
         let buckets = capacity.next_power_of_two().saturating_mul(size_of::<u32>());
         capacity.saturating_mul(size_of::<Slot>()).saturating_add(buckets)
+    }
+
+    /// Takes no slot any more that no flow was ever in: what lies behind it is memory that was promised and not yet used. A table
+    /// that is full at that size makes room as one that is full at its capacity.
+    pub fn hold(&mut self, on: bool) {
+        self.most = if on { self.slots.len().max(1) } else { self.capacity };
     }
 
     /// Flows in the table.
@@ -186,7 +195,7 @@ impl Table {
     /// stands in the head of this file.
     #[must_use]
     pub fn victim(&self) -> Option<Index> {
-        if self.free != NIL || self.slots.len() < self.capacity {
+        if self.free != NIL || self.slots.len() < self.most {
             return None;
         }
         let oldest = |lists: &[u8]| {
@@ -210,7 +219,7 @@ impl Table {
 
     /// Puts a new flow into the table; `None` if it is full.
     pub fn open(&mut self, probe: &Probe, flow: Flow) -> Option<Index> {
-        if self.free == NIL && self.slots.len() < self.capacity {
+        if self.free == NIL && self.slots.len() < self.most {
             // Within the room that was taken at the start; at most 2³¹.
             self.free = self.slots.len() as u32;
             let flow = Flow::empty();

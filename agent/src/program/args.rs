@@ -45,6 +45,7 @@ pub(super) const FLAGS: &[&str] = &[
     "--state",
     "--socket",
     "--timeout",
+    "--rate-limit",
     "--insecure",
     "--ca",
     "--cert",
@@ -161,6 +162,9 @@ pub(super) struct Args {
     /// with -r: give up when the collector has stored nothing for so many seconds; default 60
     #[argh(option)]
     timeout: Option<u64>,
+    /// reports sent in a second at most, KiB; default 0: as fast as it goes
+    #[argh(option)]
+    rate_limit: Option<String>,
     /// allow an unencrypted connection to another machine
     #[argh(switch)]
     insecure: bool,
@@ -278,6 +282,8 @@ pub(super) struct Job {
     pub(super) allowed: strain::Limits,
     pub(super) report_bytes: usize,
     pub(super) spool_bytes: usize,
+    /// Bytes a second; 0 for no limit.
+    pub(super) rate: u64,
     pub(super) detail: Detail,
     pub(super) window_us: u64,
     pub(super) both_ends: bool,
@@ -394,6 +400,7 @@ impl Args {
             ("spool_daily_bytes", &self.spool_daily_bytes),
             ("state", &self.state),
             ("socket", &self.socket),
+            ("rate_limit", &self.rate_limit),
             ("insecure", &yes(self.insecure)),
             ("pcapfilter", &self.pcapfilter),
             ("agreed_version", &self.agreed_version),
@@ -506,6 +513,7 @@ impl Args {
             allowed,
             report_bytes,
             spool_bytes,
+            rate: written.number("rate_limit", 0, 1 << 20)?.unwrap_or(0) << 10,
             // The owner's limit.
             detail: if most_detail == Detail::Features { most_detail } else { wanted },
             most_detail,

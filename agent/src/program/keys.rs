@@ -59,6 +59,7 @@ pub(super) const KEYS: &[Key] = &[
     key("broker", "key", "", Since::Now, "With mqtts: file with its key; only its owner may read it."),
     key("broker", "login", "", Since::Now, "File with one line user:password for the broker; only its owner may read it."),
     key("broker", "insecure", "no", Since::Now, "yes: allow an unencrypted connection (mqtt://) to another machine. Certificates are always verified where there are any."),
+    key("broker", "rate_limit", "0", Since::Now, "KiB of reports sent in a second at most, so that catching up after an outage leaves you your link; 0: as fast as it goes."),
     key("reports", "detail", "flows", Since::Now, "What to report: flows, or features: only sums per device and time window, for links where a byte costs."),
     key("reports", "window", "3600", Since::Now, "With features: width of a time window in seconds, or only_one_tw; must be that of the collector."),
     key("reports", "both_ends", "no", Since::Now, "With features: fold also for the end that was contacted (analysis_direction = all at the collector)."),

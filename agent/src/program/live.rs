@@ -3,6 +3,8 @@
 //! The sensor lives on a time that only runs forward: the kernel's time of the packets, less every step that the clock of the
 //! device has made since the start (a router boots in 1970 and hears of the true time later). Reports tie it to UTC.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,7 +19,7 @@ use crate::capture::Error;
 use crate::capture::live::{Interface, Options};
 use crate::ledger::Ledger;
 use crate::sensor::{Sensor, SensorConfig};
-use crate::strain::{Load, Standing, Strain};
+use crate::strain::{Cause, Load, Standing, Strain};
 use crate::uplink::session::Session;
 use crate::wire::{Boot, Clock, Detail};
 
@@ -31,6 +33,8 @@ const LOOK_US: u64 = 250_000;
 const STEP_US: u64 = 500_000;
 /// How often the counters are told, at level debug.
 const TOLD: Duration = Duration::from_secs(60);
+/// Packets between two looks at the memory: they cannot fill more than what is kept free.
+const MEASURED: u32 = 128;
 /// Before 2024: a clock that was never set.
 const SET_US: u64 = 1_704_067_200_000_000;
 
@@ -99,16 +103,45 @@ struct Watch<'a> {
     /// Of the configuration read again, what waits for the next start.
     pending: Vec<String>,
     strain: Strain,
+    gauge: Gauge,
+    /// Packets until memory is measured again.
+    unmeasured: u32,
 }
 
-/// What this process has taken of the machine.
-fn load() -> Load {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let bytes = |name: &str| board::kib(&status, name).unwrap_or(0) << 10;
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let processor_us =
-        u64::try_from(used.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(used.tv_nsec).unwrap_or(0) / 1000;
-    Load { own: bytes("RssAnon"), files: bytes("RssFile"), processor_us }
+/// Measures what this process has taken of the machine: one short read, since under a flood it is done often.
+struct Gauge {
+    statm: Option<File>,
+    page: u64,
+}
+
+impl Gauge {
+    fn new() -> Self {
+        let mut gauge = Self { statm: File::open("/proc/self/statm").ok(), page: 1 };
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let resident = board::kib(&status, "VmRSS").unwrap_or(0) << 10;
+        let (own, files) = gauge.memory();
+        // The size of a page, from the same figure in both units.
+        gauge.page = (resident / (own + files).max(1)).next_power_of_two().clamp(4096, 65_536);
+        gauge
+    }
+
+    /// Own memory and pages of files, bytes.
+    fn memory(&self) -> (u64, u64) {
+        let mut buf = [0; 128];
+        let len = self.statm.as_ref().and_then(|file| file.read_at(&mut buf, 0).ok()).unwrap_or(0);
+        let text = buf.get(..len).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
+        let mut pages = text.split(' ').skip(1).map(|n| n.parse::<u64>().unwrap_or(0) * self.page);
+        let (resident, files) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
+        (resident.saturating_sub(files), files)
+    }
+
+    fn load(&self) -> Load {
+        let (own, files) = self.memory();
+        let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let processor_us = u64::try_from(used.tv_sec).unwrap_or(0) * 1_000_000
+            + u64::try_from(used.tv_nsec).unwrap_or(0) / 1000;
+        Load { own, files, processor_us }
+    }
 }
 
 pub(super) fn run(args: &Args, job: Job, stop: &AtomicBool) -> Result<(), Failure> {
@@ -148,6 +181,8 @@ pub(super) fn run(args: &Args, job: Job, stop: &AtomicBool) -> Result<(), Failur
         board,
         pending: Vec::new(),
         strain: Strain::new(job.allowed),
+        gauge: Gauge::new(),
+        unmeasured: MEASURED,
         job,
     };
     watch.begin();
@@ -230,6 +265,13 @@ impl Watch<'_> {
                 } else {
                     self.sensor.ledger_mut().filtered += 1;
                 }
+                self.unmeasured -= 1;
+                if self.unmeasured == 0 {
+                    self.unmeasured = MEASURED;
+                    if self.strain.tight(self.gauge.load().memory()) {
+                        self.ease(ts_us);
+                    }
+                }
                 Ok((ts_us >= self.next_us).then_some(ts_us))
             }
             Ok(None) => Ok(Some(self.clocks.sensor_us(utc_us()))),
@@ -304,7 +346,7 @@ impl Watch<'_> {
 
     /// Does less when memory or processor time are short, and more again when they are not.
     fn ease(&mut self, now_us: u64) {
-        if let Some(standing) = self.strain.look(forward_us(self.started), load()) {
+        if let Some(standing) = self.strain.look(forward_us(self.started), self.gauge.load()) {
             let Standing { step, cause } = standing;
             match cause {
                 Some(cause) => log::warn(&format!("doing less, {step}: {cause}")),
@@ -312,6 +354,7 @@ impl Watch<'_> {
             }
             self.sensor.inspect(step.inspects(), &mut self.reporter);
             self.sensor.sample(step.sample());
+            self.sensor.hold(matches!(cause, Some(Cause::Memory { .. })));
             self.reporter.strained(standing);
         }
         let wanted = self.session.detail();
@@ -350,6 +393,7 @@ impl Watch<'_> {
             // Also when a certificate has been renewed under the same name.
             self.session.redirect(fresh.broker.clone());
         }
+        self.session.set_rate(fresh.rate);
         self.session.confine(confines(&fresh, &privacy));
         if ["addresses", "names", "application", "interface"].into_iter().any(is) {
             self.reporter.confine(privacy, self.sensor.clock_us(), self.sensor.ledger());

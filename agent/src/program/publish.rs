@@ -57,7 +57,7 @@ pub(super) fn start(
         broker: job.broker.clone(),
         site: job.site.clone(),
         sensor: job.sensor.clone(),
-        limits: machine::Limits::default(),
+        limits: machine::Limits { rate: job.rate, ..machine::Limits::default() },
         seed: random(),
         detail: job.detail,
         confines: confines(job, privacy),

@@ -36,6 +36,8 @@ pub struct Limits {
     pub closing_us: u64,
     /// How long nothing may be stored although reports wait until they go to the disk.
     pub away_us: u64,
+    /// Bytes of reports sent in a second at most, so that catching up leaves the owner his link; 0 for as fast as it goes.
+    pub rate: u64,
 }
 
 impl Default for Limits {
@@ -50,6 +52,7 @@ impl Default for Limits {
             retry_max_us: 60_000_000,
             closing_us: 2_000_000,
             away_us: 30_000_000,
+            rate: 0,
         }
     }
 }
@@ -143,6 +146,10 @@ pub struct Machine {
     probes: u32,
     random: u64,
     answers: VecDeque<Answered>,
+    /// Bytes that may be sent now; below 0 after a report that was larger than what was left.
+    allowance: i64,
+    /// Until when the allowance has been counted.
+    counted_us: u64,
 }
 
 impl Machine {
@@ -175,6 +182,8 @@ impl Machine {
             probes: 0,
             random: seed | 1,
             answers: VecDeque::new(),
+            allowance: 0,
+            counted_us: 0,
         };
         machine.earlier.retain(|spool| !spool.is_empty());
         machine.begin_run(0);
@@ -465,6 +474,9 @@ impl Machine {
             self.unacknowledged += 1;
             return Some(Action::Status { online: true });
         }
+        if !self.may_send(now_us) {
+            return None;
+        }
         let oldest = self.sending().oldest();
         if self.cursor > oldest && now_us >= self.impatient_at() {
             self.probes = (self.probes + 1).min(8);
@@ -486,7 +498,37 @@ impl Machine {
             }
         };
         self.unacknowledged += 1;
+        self.allowance = self.allowance.saturating_sub_unsigned(bytes.len() as u64);
         Some(Action::Publish { seq, bytes })
+    }
+
+    /// Another limit of bytes a second from now on.
+    pub const fn set_rate(&mut self, rate: u64) {
+        self.limits.rate = rate;
+    }
+
+    /// Whether the limit of bytes a second allows a report. What was not used is kept for two seconds.
+    fn may_send(&mut self, now_us: u64) -> bool {
+        let rate = self.limits.rate;
+        if rate == 0 {
+            return true;
+        }
+        let passed = now_us.saturating_sub(self.counted_us).min(3_600_000_000);
+        let earned = passed.saturating_mul(rate) / 1_000_000;
+        // Only whole bytes are counted, so that nothing is earned twice or lost by asking often.
+        if earned > 0 {
+            self.counted_us = now_us;
+            let most = i64::try_from(rate.saturating_mul(2)).unwrap_or(i64::MAX);
+            self.allowance = self.allowance.saturating_add_unsigned(earned).min(most);
+        }
+        self.allowance > 0
+    }
+
+    /// When the limit of bytes a second allows the next report.
+    fn allowed_at(&self) -> Option<u64> {
+        let missing =
+            (self.limits.rate > 0 && self.allowance <= 0).then(|| self.allowance.unsigned_abs() + 1)?;
+        Some(self.counted_us.saturating_add(missing.saturating_mul(1_000_000).div_ceil(self.limits.rate)))
     }
 
     /// The number to send now.
@@ -561,7 +603,8 @@ impl Machine {
             }
             Link::Up => Some(self.status_at),
         };
-        [end, link].into_iter().flatten().min()
+        let allowed = self.allowed_at().filter(|_| self.link == Link::Up && !self.sending().is_empty());
+        [end, link, allowed].into_iter().flatten().min()
     }
 
     /// xorshift64: jitter needs no better randomness than this.

@@ -281,6 +281,13 @@ impl Session {
         self.shared.drive(&mut inner);
     }
 
+    /// Bytes of reports sent in a second at most; 0 for as fast as it goes.
+    pub fn set_rate(&self, rate: u64) {
+        let mut inner = self.shared.lock();
+        inner.machine.set_rate(rate);
+        self.shared.drive(&mut inner);
+    }
+
     /// Other limits of the owner hold from now on.
     pub fn confine(&self, confines: Confines) {
         self.shared.lock().confines = confines;

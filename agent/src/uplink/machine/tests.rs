@@ -18,6 +18,7 @@ const LIMITS: Limits = Limits {
     retry_max_us: 500,
     closing_us: 50,
     away_us: 2_000,
+    rate: 0,
 };
 
 /// What is on its way from the agent.
@@ -410,4 +411,33 @@ fn the_end_says_offline_and_waits_no_longer_than_told() {
     machine.disconnected(701);
     assert!(machine.over());
     assert_eq!(machine.spool().len(), 1, "given up, and still told as waiting");
+}
+
+#[test]
+fn catching_up_keeps_the_limit_of_bytes_a_second() {
+    const SECOND: u64 = 1_000_000;
+    let limits = Limits { rate: 1000, in_flight: 100, ..Limits::default() };
+    let mut machine = Machine::new(Boot::default(), limits, 1 << 20, 7);
+    for _ in 0..50 {
+        machine.report(0, Bytes::from_static(&[7; 500]), 1);
+    }
+    assert_eq!(machine.next(0), Some(Action::Connect));
+    machine.connected(0);
+    let (mut now, mut sent) = (0, 0);
+    while now < 10 * SECOND {
+        while let Some(action) = machine.next(now) {
+            sent += if let Action::Publish { bytes, .. } = action { bytes.len() } else { 0 };
+            machine.acknowledged(now);
+        }
+        let wake = machine.wake_at().unwrap();
+        assert!(wake > now, "it would be asked for ever");
+        now = wake;
+    }
+    assert!((9_000..=12_500).contains(&sent), "{sent} bytes in 10 s");
+    machine.set_rate(0);
+    while let Some(action) = machine.next(now) {
+        sent += if let Action::Publish { bytes, .. } = action { bytes.len() } else { 0 };
+        machine.acknowledged(now);
+    }
+    assert_eq!(sent, 25_000, "without a limit the rest goes at once");
 }
