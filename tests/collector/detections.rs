@@ -53,6 +53,11 @@ pub(crate) fn analyse(path: &Path) -> Found {
 
 /// The same with another configuration.
 pub(crate) fn analyse_with(path: &Path, config: Config) -> Found {
+    try_analyse_with(path, config).unwrap()
+}
+
+/// The same; what was wrong with an input that is refused, in a sentence.
+pub(crate) fn try_analyse_with(path: &Path, config: Config) -> Result<Found, String> {
     let kept: Arc<Mutex<Found>> = Arc::default();
     let hears = Arc::clone(&kept);
     let watch = Watch::new(move |_, news| {
@@ -71,14 +76,16 @@ pub(crate) fn analyse_with(path: &Path, config: Config) -> Found {
     let is_capture =
         |p: &Path| matches!(p.extension().and_then(|e| e.to_str()), Some("pcap" | "pcapng" | "cap"));
     let mut source: Box<dyn Source> = if is_capture(path) {
-        Box::new(Packets::open(path).unwrap())
+        Box::new(Packets::open(path).map_err(|e| e.to_string())?)
     } else {
-        open(path, &Wish::default()).unwrap()
+        open(path, &Wish::default()).map_err(|e| e.to_string())?
     };
     let stop = AtomicBool::new(false);
-    source.read(&mut engine, Job { stop: &stop, progress: &|_| (), say: &|_| () }).unwrap();
+    source
+        .read(&mut engine, Job { stop: &stop, progress: &|_| (), say: &|_| () })
+        .map_err(|e| e.to_string())?;
     engine.finish().unwrap();
-    std::mem::take(&mut *kept.lock().unwrap())
+    Ok(std::mem::take(&mut *kept.lock().unwrap()))
 }
 
 /// Type of evidence and profile that a capture must lead to.

@@ -9,6 +9,7 @@ mod by_hand;
 mod cases;
 mod channels;
 mod commands;
+mod comparison;
 mod detections;
 mod exports;
 mod features;

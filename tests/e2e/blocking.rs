@@ -78,6 +78,58 @@ fn an_attacker_is_blocked_on_the_collectors_own_machine() {
     Pair::inside(&left, test).join().unwrap();
 }
 
+/// A crash leaves the blocks to the kernel; the next start takes them up again, and its end releases everybody. A dry run says who would be
+/// blocked and drops nothing.
+#[test]
+fn a_crash_lifts_nothing_and_a_dry_run_drops_nothing() {
+    if !possible() {
+        return;
+    }
+    let pair = Pair::new();
+    let (left, right) = (pair.left.clone(), pair.right.clone());
+    let test = move || {
+        let scratch = Scratch::new("block-crash");
+        let start = |out: &str, more: &str| {
+            let config = format!("{CONFIG}[update]\ndata_folder = data\n[blocking]\n{more}\n");
+            std::fs::write(scratch.0.join("slips.conf"), config).unwrap();
+            let mut command = Command::new(env!("CARGO_BIN_EXE_slips"));
+            command.current_dir(&scratch.0).args(["-i", "cable", "-p", "-o", out]);
+            let slips = Process::start(&mut command, "slips -i -p");
+            wait_until("it watches", LONG, || scratch.0.join(out).join("summary.json").exists());
+            slips
+        };
+        let slips = start("dry", "dry_run = yes");
+        let said = || std::fs::read_to_string(scratch.0.join("dry/blocking.jsonl")).unwrap_or_default();
+        wait_until("somebody would be blocked", LONG, || {
+            scan(&right);
+            said().contains(RIGHT)
+        });
+        assert!(reaches(&right), "nothing is dropped");
+        slips.signal(Signal::TERM);
+        let ended = slips.end(LONG);
+        assert!(ended.out.contains("would be blocked (dry run)"), "{ended:?}");
+
+        let slips = start("first", "dry_run = no");
+        wait_until("the attacker is cut off", LONG, || {
+            scan(&right);
+            !reaches(&right)
+        });
+        slips.signal(Signal::KILL);
+        slips.end(LONG);
+        assert!(!reaches(&right), "the kernel goes on");
+        let slips = start("second", "dry_run = no");
+        assert!(!reaches(&right), "the start has taken it up again");
+        slips.signal(Signal::TERM);
+        let ended = slips.end(LONG);
+        assert!(
+            format!("{ended:?}").contains("blocks from before the restart are in force again"),
+            "{ended:?}"
+        );
+        assert!(reaches(&right), "the end releases everybody");
+    };
+    Pair::inside(&left, test).join().unwrap();
+}
+
 /// The answer to a command of a viewer.
 fn asked(reader: &mut Reader, run: RunId, verb: &str, subject: &str) -> (bool, String) {
     let id = reader.ask(run, verb, subject, "by a test").unwrap();

@@ -296,6 +296,26 @@ pub const KEYS: &[Key] = &[
         show: |c| joined(c.never_block.iter().map(ToString::to_string)),
     },
     Key {
+        section: "blocking",
+        name: "dry_run",
+        help: "yes: with -p it is only said who would be blocked on this machine, nothing is dropped.",
+        set: |c, text| {
+            c.block_dry_run = yes_or_no(text)?;
+            Ok(None)
+        },
+        show: |c| said(c.block_dry_run),
+    },
+    Key {
+        section: "blocking",
+        name: "outlive",
+        help: "yes: blocks of -p stay until their time is over, also when slips ends. no: its end releases everybody; after a crash, the next start takes them up again.",
+        set: |c, text| {
+            c.blocks_outlive = yes_or_no(text)?;
+            Ok(None)
+        },
+        show: |c| said(c.blocks_outlive),
+    },
+    Key {
         section: "modules",
         name: "disable",
         help: "Modules that do not run, separated by commas.",

@@ -78,6 +78,10 @@ pub struct Config {
     pub timestamp_format: Option<String>,
     /// `[blocking] never_block`.
     pub never_block: Vec<Network>,
+    /// `[blocking] dry_run`.
+    pub block_dry_run: bool,
+    /// `[blocking] outlive`.
+    pub blocks_outlive: bool,
     /// `[whitelists] local_whitelist_path`: file of what is never reported.
     pub whitelist_path: Option<PathBuf>,
     /// `[whitelists] popular_domains`: what `slips update` fetched of them counts.
@@ -153,6 +157,8 @@ impl Default for Config {
             interface_networks: Vec::new(),
             own_addresses: Vec::new(),
             never_block: Vec::new(),
+            block_dry_run: false,
+            blocks_outlive: false,
             whitelist_path: None,
             popular_domains: false,
             whitelist: crate::evidence::whitelist::Shared::default(),

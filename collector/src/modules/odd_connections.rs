@@ -101,7 +101,7 @@ const DEVICE_CHANGING_IP: Kind = Kind {
     name: "device_changing_ip",
     needs: &[Needs::Flows, Needs::Mac],
     rule: "The first flow of a private IPv4 address comes from a hardware address that was seen with another private IPv4 address; \
-           not the gateway, and not a device with more than 2 addresses, which routes.",
+           not the gateway, not a device with more than 2 addresses, which routes, and not an address that a DHCP server gave it.",
     level: ThreatLevel::Medium,
     level_note: "",
     confidence: "0.8",
@@ -336,6 +336,9 @@ fn changing(flow: &FlowRecord, ctx: &mut Context<'_>) {
         return;
     }
     let Some(mac) = flow.orig_mac.filter(|m| ctx.site.gateway_mac() != Some(*m)) else { return };
+    if ctx.site.host(mine).and_then(|host| host.leased) == Some(mac) {
+        return;
+    }
     let private = |a: &&IpAddr| a.is_ipv4() && addr::is_private(**a);
     let mut others = ctx.site.addresses(mac).iter().filter(private).filter(|a| **a != mine);
     let (Some(other), None) = (others.next().copied(), others.next()) else { return };
@@ -355,7 +358,7 @@ fn changing(flow: &FlowRecord, ctx: &mut Context<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bench::{Outcome, arp, attempt, flow, rec, run};
+    use super::super::bench::{Outcome, arp, attempt, flow, rec, run, said};
     use super::*;
     use crate::input::Record;
     use slips_agent::record::Mac;
@@ -483,6 +486,29 @@ mod tests {
             "The device 02:00:00:00:00:05 uses the address 192.168.1.6 now, and used 192.168.1.5 before"
         );
         assert!(found(vec![by(0.0, "192.168.1.5", 5), by(10.0, "192.168.1.6", 6)]).evidence.is_empty());
+        let lease = |message| {
+            let mut told = flow(5.0, "0.0.0.0", "255.255.255.255", 67);
+            told.tuple.proto = proto::UDP;
+            said(
+                &told,
+                slips_agent::record::App::Dhcp(slips_agent::app::record::Dhcp {
+                    message,
+                    client_mac: Mac([2, 0, 0, 0, 0, 5]),
+                    host_name: "laptop".into(),
+                    domain: "".into(),
+                    vendor_class: "".into(),
+                    requested: None,
+                    assigned: Some("192.168.1.6".parse().unwrap()),
+                    server: None,
+                    router: None,
+                    lease_s: 3600,
+                }),
+            )
+        };
+        let moved =
+            |message| found(vec![by(0.0, "192.168.1.5", 5), lease(message), by(10.0, "192.168.1.6", 5)]);
+        assert!(moved(5).evidence.is_empty(), "the DHCP server gave it");
+        assert_eq!(moved(3).evidence.len(), 1, "it only asked for it");
         let routed =
             (0..10).map(|i| arp(f64::from(i), 1, (&format!("192.168.1.{}", 20 + i), 9), "192.168.1.1"));
         let routed = routed.chain([by(20.0, "192.168.1.99", 9)]).collect();

@@ -1,9 +1,11 @@
 //! `slips -i … -p`: what was decided is carried out by the packet filter of this machine.
 
+use std::path::PathBuf;
+
 use slips_agent::enforce::Limits;
 use slips_agent::enforce::carrier::{Carrier, Options};
 use slips_agent::enforce::never::Never;
-use slips_agent::enforce::nft::Nft;
+use slips_agent::enforce::nft::{Firewall as _, Nft};
 
 use super::Failure;
 use super::console::Console;
@@ -11,19 +13,31 @@ use crate::config::Config;
 use crate::evidence::blocking::{Action, Decision};
 use crate::output::{News, Watch};
 
-/// Starts the packet filter's thread and lets it hear the decisions. It ends with the value, and all blocks with it.
+/// File in the data folder that remembers who is blocked, for a start after a crash.
+const KEPT: &str = "blocked";
+
+/// Starts the packet filter's thread and lets it hear the decisions. Its orderly end releases everybody, unless blocks are to outlive it.
 pub(super) struct Blocking {
     carrier: std::sync::Arc<Carrier>,
+    /// What is to be removed at the end.
+    kept: Option<PathBuf>,
+    dry_run: bool,
 }
 
 impl Blocking {
     pub(super) fn start(config: &mut Config, console: &Console) -> Result<Self, Failure> {
         let nft = Nft::new(Nft::COLLECTOR).map_err(Failure::usage)?;
+        let kept = config.data_folder().filter(|_| !config.block_dry_run);
+        if let Some(folder) = &kept {
+            let text = |e| format!("{}: blocks cannot be kept there: {e}", folder.display());
+            std::fs::create_dir_all(folder).map_err(|e| Failure::usage(text(e)))?;
+        }
+        let kept = kept.map(|folder| folder.join(KEPT));
         let options = Options {
             limits: Limits { most: crate::evidence::blocking::Blocks::MAX_BLOCKED, ..Limits::default() },
             never: Never { listed: config.never_block.clone(), ..Never::default() },
-            dry_run: false,
-            keep: None,
+            dry_run: config.block_dry_run,
+            keep: kept.clone(),
             local: true,
         };
         let notes = console.clone();
@@ -35,11 +49,17 @@ impl Blocking {
                 carry_out(&hands, decision, &notes);
             }
         }));
-        Ok(Self { carrier })
+        let kept = kept.filter(|_| !config.blocks_outlive);
+        Ok(Self { carrier, kept, dry_run: config.block_dry_run })
     }
 
     pub(super) fn end(self) {
         self.carrier.end();
+        let Some(kept) = self.kept.filter(|_| !self.dry_run) else { return };
+        // In this order: if the second fails, the next start finds blocks that it can release.
+        if Nft::new(Nft::COLLECTOR).and_then(|mut nft| nft.apply(&[])).is_ok() {
+            let _ = std::fs::remove_file(kept);
+        }
     }
 }
 

@@ -4,14 +4,15 @@ pc is 192.168.60.10, tv 192.168.60.20, gw 192.168.60.1; gw also answers as every
 and drops what goes to 128.67.0.0/16, where nobody is. Nothing leaves the namespaces. Addresses, MACs and names are fixed;
 times and ephemeral ports are those of the run. Needs root and Debian's packages of the tools named in TOOLS. Run by `make/run`.
 """
-import gzip, inspect, os, shutil, signal, subprocess, sys, tempfile, time
+import gzip, inspect, os, random, shutil, signal, struct, subprocess, sys, tempfile, time
 
 from case import CASES, seed, write
+from net import START
 
 TOOLS = {
     "ip": "iproute2", "tcpdump": "tcpdump", "editcap": "wireshark-common", "nmap": "nmap", "masscan": "masscan", "hping3": "hping3", "arping": "arping", "arpspoof": "dsniff",
     "fping": "fping", "hydra": "hydra", "iodine": "iodine", "dns2tcpc": "dns2tcp", "curl": "curl", "openssl": "openssl", "dnsmasq": "dnsmasq-base", "sshd": "openssh-server",
-    "ssh": "openssh-client", "vsftpd": "vsftpd", "nc": "netcat-openbsd", "busybox": "busybox", "dig": "bind9-dnsutils", "swaks": "swaks", "tor": "tor", "ncrack": "ncrack",
+    "ssh": "openssh-client", "vsftpd": "vsftpd", "nc": "netcat-openbsd", "busybox": "busybox", "dig": "bind9-dnsutils", "swaks": "swaks", "tor": "tor", "ncrack": "ncrack", "mosquitto": "mosquitto", "mosquitto_sub": "mosquitto-clients", "wget": "wget",
 }
 W = tempfile.mkdtemp(prefix="slips-lab-")
 PC, TV, GW = "slips-lab-pc", "slips-lab-tv", "slips-lab-gw"
@@ -19,9 +20,11 @@ OUT = "128.66.7.7"
 REGISTRY, running = [], []
 
 
-def case(info=(), near=None, snap=65_535, at=PC, filter=""):
+def case(info=(), near=None, snap=65_535, at=PC, filter="", hour=False):
+    """`hour`: the pauses are stretched, so that the recording takes an hour."""
+
     def register(play):
-        REGISTRY.append((play.__name__.replace("_", "-"), play, info, near or {}, snap, at, filter))
+        REGISTRY.append((play.__name__.replace("_", "-"), play, info, near or {}, snap, at, filter, hour))
         return play
     return register
 
@@ -78,7 +81,24 @@ def remove():
     shutil.rmtree(W, ignore_errors=True)
 
 
-def record(name, play, info, near, snap, at, filter):
+def stretched(data, seconds=3500):
+    """The same packets with longer pauses: what follows within 0.15 s keeps its distance, longer gaps grow by one factor."""
+    packets, at = [], 24
+    while at + 16 <= len(data):
+        second, micro, kept, size = struct.unpack_from("<IIII", data, at)
+        packets.append((second * 1_000_000 + micro, kept, size, data[at + 16 : at + 16 + kept]))
+        at += 16 + kept
+    gaps = [max(0, now[0] - before[0]) for before, now in zip(packets, packets[1:])]
+    pauses = sum(gap for gap in gaps if gap >= 150_000)
+    factor = (seconds * 1_000_000 - sum(gap for gap in gaps if gap < 150_000)) / pauses
+    out, t = [data[:24]], START * 1_000_000 + 10_000_000
+    for gap, (_, kept, size, packet) in zip([0, *gaps], packets):
+        t += round(gap * factor) if gap >= 150_000 else gap
+        out.append(struct.pack("<IIII", t // 1_000_000, t % 1_000_000, kept, size) + packet)
+    return b"".join(out)
+
+
+def record(name, play, info, near, snap, at, filter, hour):
     folder, raw = os.path.join(CASES, name), f"{W}/{name}.pcap"
     os.makedirs(folder, exist_ok=True)
     for entry in os.listdir(folder):
@@ -95,6 +115,8 @@ def record(name, play, info, near, snap, at, filter):
     dump.wait()
     stop()
     data = open(raw, "rb").read()
+    if hour:
+        data = stretched(data)
     path = os.path.join(folder, "capture.pcap")
     if len(data) > 20_000:
         path, data = path + ".gz", gzip.compress(data, 9, mtime=0)
@@ -298,10 +320,14 @@ socketserver.ThreadingTCPServer((sys.argv[1], 23), Login).serve_forever()
 
 
 def program(text, *args):
-    path = f"{W}/program{abs(hash(text)) % 1000}.py"
+    path = running_program(text)
     with open(path, "w") as f:
         f.write(text)
     return serve(f"python3 {path} {' '.join(args)}", wait=1)
+
+
+def running_program(text):
+    return f"{W}/program{abs(hash(text)) % 1000}.py"
 
 
 @case()
@@ -430,6 +456,95 @@ def tor_bridge():
         f.write(f"DataDirectory {W}/clientdata\nUseBridges 1\nBridge {OUT}:9001\nSocksPort 9050\nLog notice stdout\n")
     serve(f"tor -f {W}/relay", wait=6)
     serve(f"tor -f {W}/client", PC, wait=20)
+
+
+# --- an hour ---
+
+SITES = ["news", "weather", "shop", "forum", "video", "maps", "school", "bank"]
+BESIDES = ["cdn.pictures.net", "fonts.letters.com", "s.counter.net", "api.login.com"]
+PLACES = {name: f"128.66.{20 + n}.{n + 10}" for n, name in enumerate([f"www.{site}.com" for site in SITES] + BESIDES
+          + ["sync.cloud.com", "detectportal.firefox.com", "mqtt.plug.com", "mail.shop.com", "film.video.com", "ntp.time.org"])}
+SITE = '''import http.server, random, ssl, sys
+class Page(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def answer(self, body):
+        self.send_response(200); self.send_header("Content-Type", "text/html"); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
+    def do_GET(self): self.answer(b"x" * random.Random(self.path).randrange(300, 6000))
+    def do_PUT(self): self.rfile.read(int(self.headers["Content-Length"])); self.answer(b"ok")
+    def log_message(self, *a): pass
+server = http.server.ThreadingHTTPServer(("0.0.0.0", int(sys.argv[1])), Page)
+if len(sys.argv) > 2:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain(sys.argv[2], sys.argv[3]); server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+'''
+TIME = '''import socket, struct, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[1], 123))
+while True:
+    data, who = s.recvfrom(100); now = struct.pack("!II", int(time.time()) + 2208988800, 0)
+    s.sendto(b"\\x24\\x02\\x00\\xe9" + bytes(8) + b"LOCL" + now + data[40:48] + now + now, who)
+'''
+# What nobody types: a television that asks the time, looks for others and streams; no client for them is to be had as a package.
+CLOCKWORK = '''import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("192.168.60.10"))
+name = b"\\x0b_googlecast\\x04_tcp\\x05local\\x00\\x00\\x0c\\x00\\x01"
+for n in range(1000):
+    s.sendto(b"\\x23" + bytes(47), ("ntp.time.org", 123))
+    s.sendto(b"\\x00" * 4 + b"\\x00\\x01" + b"\\x00" * 6 + name, ("224.0.0.251", 5353))
+    s.sendto(b"M-SEARCH * HTTP/1.1\\r\\nHOST: 239.255.255.250:1900\\r\\nMAN: \\"ssdp:discover\\"\\r\\nMX: 3\\r\\nST: ssdp:all\\r\\n\\r\\n", ("239.255.255.250", 1900))
+    time.sleep(5)
+'''
+
+
+def authority():
+    """A certificate for all names above, signed by an authority of its own."""
+    every = ",".join("DNS:" + name for name in PLACES)
+    sh(f"cd {W}; openssl ecparam -genkey -name prime256v1 -out ca.key; openssl req -x509 -new -key ca.key -out ca.crt -days 3650 -subj '/O=Test Trust/CN=Test CA' 2>&1; "
+       f"openssl ecparam -genkey -name prime256v1 -out site.key; openssl req -new -key site.key -subj /CN=www.news.com -out site.csr 2>&1; echo subjectAltName={every} >site.ext; "
+       "openssl x509 -req -in site.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 3650 -extfile site.ext -out site.crt 2>&1")
+
+
+@case(snap=600, hour=True)
+def hour_recorded(r=random.Random(7)):
+    """Two minutes of ordinary programs, stretched to an hour: a person at a computer
+
+    curl as browser (HTTP, TLS 1.2 and 1.3, several sites with what they load besides), checks for being online, pictures put into a cloud, pieces of a film,
+    a package fetched with wget, mail sent with swaks, mosquitto's client that stays connected, dig, ping, a lease from dnsmasq by busybox, SSH with a key;
+    time, mDNS and SSDP are asked for by a script. All servers are local. Pauses longer than 0.15 s are stretched by one factor, so that two minutes are an hour; what
+    happens within a page keeps its time."""
+    authority(), ssh_server(), program(MAIL, PLACES["mail.shop.com"]), program(TIME, PLACES["ntp.time.org"])
+    names(" ".join(f"--address=/{name}/{place}" for name, place in PLACES.items()) + " --dhcp-range=192.168.60.5,192.168.60.20,1h --dhcp-host=02:60:00:00:00:0a,192.168.60.10 --dhcp-leasefile=/dev/null")
+    program(SITE, "80"), serve(f"python3 {running_program(SITE)} 443 {W}/site.crt {W}/site.key", wait=1)
+    with open(W + "/broker", "w") as f:
+        f.write(f"listener 1883 {PLACES['mqtt.plug.com']}\nallow_anonymous true\nuser root\n")
+    serve(f"mosquitto -c {W}/broker")
+    inside(PC, "busybox udhcpc -i eth0 -n -q -t 3 -r 192.168.60.10 -s /bin/true")
+    serve("mosquitto_sub -h mqtt.plug.com -k 5 -t plug", PC, wait=0.2)
+    with open(W + "/clockwork.py", "w") as f:
+        f.write(CLOCKWORK)
+    serve(f"python3 {W}/clockwork.py", PC, wait=0.2)
+    browser = "'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'"
+    fetch = lambda urls, more="": inside(PC, f"curl -s -Z -m 8 --cacert {W}/ca.crt -A {browser} {more} " + " ".join(f"-o /dev/null {url}" for url in urls))
+    sh(f"head -c 40000 /dev/zero >{W}/picture")
+    for visit in range(34):
+        site = "www." + r.choice(SITES) + ".com"
+        others = [f"https://{name}/{r.randrange(99)}" for name in r.sample(BESIDES, 2)]
+        fetch([f"{'http' if site == 'www.weather.com' else 'https'}://{site}/{r.randrange(99)}", *others], r.choice(["", "--tls-max 1.2"]))
+        time.sleep(r.choice([0.3, 0.8, 1.5, 3, 6]))
+        if visit % 6 == 1:
+            inside(PC, "curl -s -o /dev/null http://detectportal.firefox.com/success.txt")
+        if visit in (4, 5, 6):
+            fetch(["https://sync.cloud.com/picture"], f"-T {W}/picture")
+        if visit in range(10, 22):
+            fetch([f"https://film.video.com/piece{visit}"])
+        if visit == 12:
+            inside(PC, f"swaks --server mail.shop.com --from anna@shop.com --to bert@shop.com --header 'Subject: hello'")
+        if visit == 15:
+            inside(PC, f"{SSH} -i {W}/user -o IdentitiesOnly=yes root@{OUT} uptime")
+        if visit == 18:
+            inside(PC, f"wget -q --ca-certificate={W}/ca.crt -O /dev/null https://cdn.pictures.net/package.deb")
+        if visit == 20:
+            inside(PC, "ping -q -c 4 -i 0.3 www.news.com"), inside(PC, "dig +tries=1 +time=2 shop.com MX"), inside(PC, "dig +tries=1 +time=2 www.nwes.com A")
 
 
 if __name__ == "__main__":

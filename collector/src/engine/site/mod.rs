@@ -96,6 +96,8 @@ pub struct Device {
 pub struct Host {
     /// Hardware address it uses now.
     pub mac: Option<Mac>,
+    /// Hardware address that a DHCP server gave the address to.
+    pub leased: Option<Mac>,
     /// Name it gave to the DHCP server.
     pub host_name: Option<Arc<str>>,
     /// Ports it answered on: port and protocol, at most [`Host::MAX_SERVICES`].
@@ -151,6 +153,8 @@ pub(crate) enum Update {
     Mac { addr: IpAddr, mac: Mac, ts_us: u64 },
     /// `addr` is `name`, says whoever it belongs to (reverse DNS).
     Reverse { addr: IpAddr, name: Arc<str> },
+    /// A DHCP server gave `addr` to `mac`.
+    Lease { addr: IpAddr, mac: Mac },
     /// The traffic begins.
     Since(u64),
     /// `mac` said by ARP that it is at `addr`: to a single host, else to everybody.
@@ -409,6 +413,9 @@ impl Site {
                     && (to.is_none()
                         || device.whispered.map(|(addr, to, _)| (addr, Some(to))) != Some((*addr, *to)))
             }),
+            Update::Lease { addr, mac } => {
+                !self.hosts.is_young(addr) || self.host(*addr).and_then(|h| h.leased) != Some(*mac)
+            }
             Update::HostName { addr, name } => {
                 !self.hosts.is_young(addr)
                     || self.host(*addr).and_then(|h| h.host_name.as_ref()) != Some(name)
@@ -448,6 +455,7 @@ impl Site {
             }
             Update::Reverse { addr, name } => self.reverse.replace(*addr, Arc::clone(name)),
             Update::Since(ts_us) => self.since_us = *ts_us,
+            Update::Lease { addr, mac } => self.hosts.touch(*addr).leased = Some(*mac),
             Update::HostName { addr, name } => self.hosts.touch(*addr).host_name = Some(Arc::clone(name)),
             Update::Service { addr, port, proto } => {
                 self.hosts.touch(*addr).services.insert((*port, *proto));

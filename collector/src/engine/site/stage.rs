@@ -539,6 +539,9 @@ impl Stage {
         if let Some(addr) = addr.filter(|addr| !addr.is_unspecified()) {
             if is_unicast(dhcp.client_mac) {
                 self.learn(Update::Mac { addr, mac: dhcp.client_mac, ts_us: self.clock.now_us() }, lanes);
+                if dhcp.message == ACK {
+                    self.learn(Update::Lease { addr, mac: dhcp.client_mac }, lanes);
+                }
             }
             if !dhcp.host_name.is_empty() {
                 self.learn(Update::HostName { addr, name: Arc::from(&*dhcp.host_name) }, lanes);

@@ -8,6 +8,7 @@ use super::distinct::Addresses;
 use super::is_target;
 use crate::config::Config;
 use crate::evidence::ThreatLevel;
+use crate::input::{Note, NoteBody};
 use crate::modules::{About, Context, Count, Entry, Finding, Hook, Kind, Marks, Module, Needs};
 use crate::profile::Role;
 
@@ -17,7 +18,7 @@ pub const ENTRY: Entry = Entry { about: &ABOUT, make };
 static ABOUT: About = About {
     name: "icmp_scans",
     purpose: "Finds hosts that look for other hosts with ICMP messages.",
-    hears: &[Hook::Flow, Hook::WindowClosed],
+    hears: &[Hook::Flow, Hook::Note, Hook::WindowClosed],
     kinds: &[ADDRESS, TIMESTAMP, MASK],
 };
 
@@ -25,7 +26,7 @@ const ADDRESS: Kind = Kind {
     name: "icmp_address_scan",
     needs: &[Needs::Flows],
     rule: "A client sends ICMP echo requests (type 8; 128 for ICMPv6) to 5, 10, 15 … distinct hosts in a window. Addresses as for \
-           port scans.",
+           port scans. Also: a notice of the Zeek script that Slips brings (ICMP::ICMPAddressScan).",
     level: ThreatLevel::Medium,
     level_note: "",
     confidence: "(hosts − 5) / 250, at most 1: 0 at 5 hosts",
@@ -36,13 +37,13 @@ const ADDRESS: Kind = Kind {
 
 const TIMESTAMP: Kind = Kind {
     name: "icmp_timestamp_scan",
-    rule: "The same with ICMP timestamp messages (types 13 and 14).",
+    rule: "The same with ICMP timestamp messages (types 13 and 14), or its notice ICMP::TimestampScan.",
     ..ADDRESS
 };
 
 const MASK: Kind = Kind {
     name: "icmp_address_mask_scan",
-    rule: "The same with ICMP address mask messages (types 17 and 18).",
+    rule: "The same with ICMP address mask messages (types 17 and 18), or its notice ICMP::AddressMaskScan.",
     ..ADDRESS
 };
 
@@ -94,6 +95,27 @@ impl Module for IcmpScans {
                 sweep.raised = hosts;
                 raise(kind, hosts, ctx);
             }
+        }
+    }
+
+    /// The script counts hosts, and begins again after 255.
+    fn note(&self, note: &Note, ctx: &mut Context<'_>) {
+        let NoteBody::Notice(notice) = &note.body else { return };
+        let kind = match &*notice.name {
+            "ICMP::ICMPAddressScan" => &ADDRESS,
+            "ICMP::TimestampScan" => &TIMESTAMP,
+            "ICMP::AddressMaskScan" => &MASK,
+            _ => return,
+        };
+        let hosts = notice.count.unwrap_or(0);
+        let least = ctx.site.limits().icmp_hosts;
+        if notice.src != Some(ctx.profile.addr) || hosts < least {
+            return;
+        }
+        let sweep = ctx.window_state::<Asked>().of(kind);
+        if hosts > sweep.raised {
+            sweep.raised = hosts;
+            raise(kind, hosts, ctx);
         }
     }
 

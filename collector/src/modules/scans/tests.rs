@@ -206,4 +206,22 @@ fn what_zeek_notices_is_believed() {
     let evidence = outcome.only();
     assert_eq!((evidence.kind, evidence.confidence), ("vertical_port_scan", 1.0));
     assert_eq!(scanned([notice("Scan::Address_Scan")]).only().kind, "horizontal_port_scan");
+    // The script for ICMP says how many, and begins again after 255.
+    let counted = |name: &str, hosts| {
+        let Record::Note(mut record) = notice(name) else { panic!() };
+        let NoteBody::Notice(body) = &mut record.body else { panic!() };
+        body.count = Some(hosts);
+        Record::Note(record)
+    };
+    for (name, kind) in [
+        ("ICMP::ICMPAddressScan", "icmp_address_scan"),
+        ("ICMP::TimestampScan", "icmp_timestamp_scan"),
+        ("ICMP::AddressMaskScan", "icmp_address_mask_scan"),
+    ] {
+        let outcome =
+            run(&[&super::ICMP], &Config::default(), [5, 10, 255, 5].map(|hosts| counted(name, hosts)));
+        let evidence = outcome.only();
+        assert_eq!((evidence.kind, evidence.count, evidence.confidence), (kind, 255, 1.0));
+        assert!(run(&[&super::ICMP], &Config::default(), [counted(name, 4)]).evidence.is_empty());
+    }
 }
