@@ -9,7 +9,9 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use slips::store::{Address, EvidenceFilter, EvidenceOrder, ProfileOrder, Reader, RunId};
 
+use crate::support::mmdb::{country, database, network};
 use crate::support::own_data;
+use crate::support::redis::Server;
 
 /// A fresh folder, removed at the end of the test.
 pub struct Scratch(pub PathBuf);
@@ -103,6 +105,12 @@ fn the_store_says_what_the_folder_says() {
     }
 
     let profiles = reader.profiles(facts.id, ProfileOrder::Addr, "", None, 10_000).unwrap();
+    let gateways: Vec<IpAddr> =
+        profiles.iter().filter(|p| p.facts.as_ref().is_some_and(|f| f.gateway)).map(|p| p.addr).collect();
+    assert!(
+        facts.gateway.is_some() && gateways.iter().all(|addr| Some(*addr) == facts.gateway),
+        "{gateways:?}"
+    );
     let seen = profiles.iter().filter(|profile| profile.facts.is_some()).count() as u64;
     assert_eq!(seen, facts.profiles);
     let mut windows = 0;
@@ -198,5 +206,136 @@ fn a_store_that_cannot_be_used_is_refused_and_leaves_nothing() {
         assert_eq!(out.status.code(), Some(2), "{text}");
         assert!(text.contains(why) && text.lines().count() == 1, "{text}");
         assert!(!scratch.0.join("out").exists());
+    }
+}
+
+/// What is known of addresses from outside and from the traffic, for who shows it.
+#[test]
+fn the_store_knows_what_databases_lists_and_reverse_dns_say_of_addresses() {
+    let scratch = Scratch::new("info");
+    let at = |name: &str| scratch.0.join(name);
+    for folder in ["logs", "lists"] {
+        fs::create_dir(at(folder)).unwrap();
+    }
+    fs::write(at("asn.mmdb"), database("ASN", &[("203.0.112.0/23", network(64500, "Example Networks"))]))
+        .unwrap();
+    fs::write(at("land.mmdb"), database("Country", &[("203.0.112.0/23", country("DE"))])).unwrap();
+    fs::write(at("lists/own.csv"), "\"203.0.112.9\",\"medium\",\"a bad one\"\n").unwrap();
+    fs::write(
+        at("slips.conf"),
+        "[geoip]\ndatabases = asn.mmdb, land.mmdb\n[parameters]\nanalysis_direction = all\n\
+         [threatintelligence]\ndownload_path_for_local_threat_intelligence = lists\n",
+    )
+    .unwrap();
+    let flow = |n: u32, to: &str, port: u16, proto: &str| {
+        format!(
+            "{{\"ts\":160000000{n}.0,\"uid\":\"C{n}\",\"id.orig_h\":\"10.0.0.5\",\"id.orig_p\":4000{n},\"id.resp_h\":\"{to}\",\
+             \"id.resp_p\":{port},\"proto\":\"{proto}\",\"duration\":1.0,\"orig_bytes\":500,\"resp_bytes\":900,\
+             \"conn_state\":\"SF\",\"orig_pkts\":6,\"resp_pkts\":6}}\n"
+        )
+    };
+    fs::write(
+        at("logs/conn.log"),
+        flow(1, "10.0.0.1", 53, "udp")
+            + &flow(2, "203.0.112.9", 443, "tcp")
+            + &flow(3, "203.0.112.77", 443, "tcp"),
+    )
+    .unwrap();
+    fs::write(
+        at("logs/dns.log"),
+        "{\"ts\":1600000001.0,\"uid\":\"C1\",\"id.orig_h\":\"10.0.0.5\",\"id.orig_p\":40001,\"id.resp_h\":\"10.0.0.1\",\
+         \"id.resp_p\":53,\"proto\":\"udp\",\"trans_id\":7,\"query\":\"9.112.0.203.in-addr.arpa\",\"qclass\":1,\"qtype\":12,\
+         \"qtype_name\":\"PTR\",\"rcode\":0,\"rcode_name\":\"NOERROR\",\"AA\":false,\"TC\":false,\"RD\":true,\"RA\":true,\"Z\":0,\
+         \"answers\":[\"host.example.org\"],\"TTLs\":[60.0],\"rejected\":false}\n",
+    )
+    .unwrap();
+    let out = slips(&scratch.0).args(["-f", "logs", "-v", "0", "-o", "out"]).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let profile = fs::read_to_string(at("out/203.0.112.9/profile")).unwrap();
+    assert!(profile.contains("Reverse DNS: host.example.org\n"), "{profile}");
+    let mut reader = Reader::open(&Address::File(at("out/slips.db"))).unwrap();
+    let mut told = |subject: &str| -> BTreeMap<String, String> {
+        let infos = reader.info(subject).unwrap();
+        infos.into_iter().map(|info| (info.kind, info.value.unwrap())).collect()
+    };
+    let pairs = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(kind, value)| ((*kind).to_owned(), (*value).to_owned())).collect()
+    };
+    assert_eq!(
+        told("203.0.112.9"),
+        pairs(&[
+            ("asn", "AS64500 Example Networks"),
+            ("country", "DE"),
+            ("listed", "medium: a bad one (own.csv)"),
+            ("reverse_dns", "host.example.org"),
+        ])
+    );
+    assert_eq!(told("203.0.112.77"), pairs(&[("asn", "AS64500 Example Networks"), ("country", "DE")]));
+    assert_eq!(told("10.0.0.5"), BTreeMap::new());
+}
+
+/// The whitelist applied to runs that are over, in both stores: as if what it hides had never been found.
+#[test]
+fn a_whitelist_is_applied_backwards_to_a_store() {
+    let scratch = Scratch::new("backwards");
+    let server = Server::start();
+    fs::write(scratch.0.join("list"), "ip,10.50.0.0/24,dst,alerts\n").unwrap();
+    fs::write(scratch.0.join("low.conf"), "[detection]\nevidence_detection_threshold = 0.01\n").unwrap();
+    for store in [scratch.0.join("all.db").display().to_string(), server.url()] {
+        run(&scratch.0, &["-l", "-c", "low.conf", "--store", &store]);
+        let mut reader = Reader::open(&Address::parse(&store).unwrap()).unwrap();
+        let run = newest(&mut reader);
+        let mut all =
+            |filter: &EvidenceFilter, order| reader.evidence(run, filter, order, None, 1000).unwrap();
+        let before = all(&EvidenceFilter::default(), EvidenceOrder::Oldest);
+        let hidden: Vec<u64> = before
+            .iter()
+            .filter(|e| e.victim.as_deref().is_some_and(|victim| victim.starts_with("10.50.0.")))
+            .map(|e| e.id)
+            .collect();
+        assert!(!hidden.is_empty() && hidden.len() < before.len(), "{hidden:?}");
+        let apply = |more: &[&str]| {
+            let args = [&["whitelist", "apply", &store, "--file", "list"], more].concat();
+            let out = slips(&scratch.0).args(args).output().unwrap();
+            assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+            String::from_utf8(out.stdout).unwrap()
+        };
+        let dry = apply(&["--dry-run"]);
+        assert!(dry.contains("would disappear") && dry.contains("(list:1)"), "{dry}");
+        assert_eq!(all(&EvidenceFilter::default(), EvidenceOrder::Oldest), before, "nothing was changed");
+        let wet = apply(&[]);
+        assert_eq!(wet, dry.replace("would disappear", "disappeared"));
+        let left = all(&EvidenceFilter::default(), EvidenceOrder::Oldest);
+        assert_eq!(left, before.iter().filter(|e| !hidden.contains(&e.id)).cloned().collect::<Vec<_>>());
+        // By each of the other ways to find evidence.
+        let scored = all(&EvidenceFilter::default(), EvidenceOrder::Score);
+        assert_eq!(scored.len(), left.len());
+        let scanner = before.iter().find(|e| e.id == hidden[0]).unwrap();
+        let of_profile = EvidenceFilter { profile: Some(scanner.profile), ..EvidenceFilter::default() };
+        let of_kind = EvidenceFilter { kind: Some(scanner.kind.clone()), ..EvidenceFilter::default() };
+        for filter in [&of_profile, &of_kind] {
+            assert!(all(filter, EvidenceOrder::Oldest).iter().all(|e| !hidden.contains(&e.id)));
+        }
+        let alerts = reader.alerts(run, None, None, 1000).unwrap();
+        assert!(alerts.iter().all(|a| a.evidence.iter().all(|id| !hidden.contains(id))), "{alerts:?}");
+        // Verdicts follow what is left.
+        let of_left = |window: Option<i64>| {
+            let same = |e: &&slips::store::Evidence| {
+                e.profile == scanner.profile && window.is_none_or(|w| e.window == w)
+            };
+            left.iter().filter(same).count() as u64
+        };
+        let windows = reader.windows(run, scanner.profile, None, 100).unwrap();
+        let window = windows.iter().find(|w| w.number == scanner.window).unwrap();
+        let verdict = window.verdict.unwrap();
+        assert_eq!(verdict.evidence, of_left(Some(scanner.window)));
+        let alerted = alerts.iter().any(|a| a.profile == scanner.profile && a.window == scanner.window);
+        assert_eq!((verdict.malicious, verdict.blocked), (alerted, alerted));
+        let profile = reader.profile(run, scanner.profile).unwrap().unwrap();
+        assert!(profile.verdict.threat < 1.0 + of_left(None) as f64);
+        assert_eq!(profile.verdict.malicious.is_some(), alerts.iter().any(|a| a.profile == scanner.profile));
+        let later = reader.losses(run).unwrap().into_iter().find(|loss| loss.reason == "whitelisted_later");
+        assert_eq!(later.map(|loss| loss.count), Some(hidden.len() as u64));
+        assert!(apply(&[]).starts_with("0 findings of "), "a second time there is nothing");
     }
 }

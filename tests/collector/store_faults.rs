@@ -101,7 +101,10 @@ struct Fed {
 
 impl Fed {
     fn start(dir: &Path, store: &str) -> Self {
-        let mut command: Command = slips(dir);
+        Self::with(slips(dir), store)
+    }
+
+    fn with(mut command: Command, store: &str) -> Self {
         command.args(["-f", "-", "--format", "zeek", "-l", "-v", "0", "--store", store]);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -157,7 +160,11 @@ impl Fed {
             assert!(begun.elapsed() < Duration::from_secs(60), "intake goes on without a store");
         }
         assert!(self.written() < FLOWS, "everything was read although nothing could be stored");
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        // The program, or the only child of the shell that started it.
+        let id = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        let id = children.split_whitespace().next().map_or_else(|| id.to_string(), str::to_owned);
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
     }
@@ -257,6 +264,39 @@ fn a_file_that_another_program_holds_slows_the_intake() {
     );
     assert!(text.contains("is back after"), "{text}");
     assert!(found(&path) == undisturbed);
+}
+
+/// A disk of its own for a program, as large as it is told to be: a file system in memory, in a mount namespace that only the
+/// program is in.
+#[test]
+fn a_disk_that_is_full_slows_the_intake_and_loses_nothing() {
+    if !crate::support::netns::possible() {
+        return;
+    }
+    let scratch = Scratch::new("full");
+    let undisturbed_at = scratch.0.join("undisturbed.db").display().to_string();
+    Fed::start(&scratch.0, &undisturbed_at).end();
+    let undisturbed = found(&undisturbed_at);
+
+    let disk = scratch.0.join("disk");
+    fs::create_dir(&disk).unwrap();
+    // What is on it goes with the namespace, so it is copied when the program has ended.
+    let script = format!(
+        "mount -t tmpfs -o size=1m tmpfs {0} && \"$@\"; code=$?; cp {0}/all.db after.db; exit $code",
+        disk.display()
+    );
+    let store = disk.join("all.db").display().to_string();
+    let mut command = Command::new("unshare");
+    command.current_dir(&scratch.0).args(["--mount", "sh", "-c", &script, "sh", env!("CARGO_BIN_EXE_slips")]);
+    let run = Fed::with(command, &store);
+    run.wait("it is said", |run| run.says("the disk is full; the analysis waits for it"));
+    let memory = run.stands_still();
+    assert!(memory < MOST, "{memory}");
+    let larger = ["--target", &run.child.id().to_string(), "--mount", "mount", "-o", "remount,size=512m"];
+    assert!(Command::new("nsenter").args(larger).arg(&disk).status().unwrap().success());
+    let text = run.end();
+    assert!(text.contains("is back after") && text.contains("nothing is lost"), "{text}");
+    assert!(found(&scratch.0.join("after.db").display().to_string()) == undisturbed);
 }
 
 #[test]

@@ -28,8 +28,10 @@ pub struct Head {
     pub counts: Counts,
     /// Names that became known.
     pub named: Vec<Named>,
-    /// Names for the store.
+    /// Names for the store, and what is known of addresses.
     pub names: Vec<Row>,
+    /// Way out to the internet, if it is known.
+    pub gateway: Option<IpAddr>,
     /// What others ask for.
     pub asked: Vec<Asked>,
     /// What modules in other languages hear of this round.
@@ -113,7 +115,7 @@ impl Judge {
             Ok(summary) => (summary, None),
             Err(error) => (self.folder.current(&counts), Some(error)),
         };
-        self.tap.report(&summary, head.end_us, counts.first_us);
+        self.tap.report(&summary, head.end_us, counts.first_us, head.gateway);
         Some((summary, trouble))
     }
 

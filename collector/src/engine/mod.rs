@@ -111,7 +111,13 @@ pub struct Engine {
     tap: Tap,
     /// Types of evidence that are not raised.
     disabled: Arc<[String]>,
+    modules: Arc<Modules>,
+    /// Addresses of which the store was told what is known.
+    informed: site::Generations<IpAddr, ()>,
 }
+
+/// Addresses remembered as told, in one generation.
+const MANY_INFORMED: usize = 32_768;
 
 /// Records in a round.
 const ROUND: usize = 1024;
@@ -166,6 +172,8 @@ impl Engine {
             failed: false,
             tap: config.tap.clone(),
             disabled: config.disabled_detections.clone().into(),
+            modules,
+            informed: site::Generations::new(MANY_INFORMED),
         }
     }
 
@@ -228,10 +236,21 @@ impl Engine {
 
     /// Names that became known, for the store: with each report, and when there are many.
     fn names(&mut self, ask: Ask) -> Vec<Row> {
-        let mut rows = Vec::new();
+        let mut rows = std::mem::take(&mut self.lanes.infos);
         if ask != Ask::Nothing || self.lanes.named.len() >= MANY_NAMED {
             for addr in std::mem::take(&mut self.lanes.named) {
                 stored::names(addr, self.stage.site(), &mut rows);
+            }
+        }
+        if ask != Ask::Nothing || self.lanes.met.len() >= MANY_NAMED {
+            let now_s = self.stage.now_us() / 1_000_000;
+            for addr in std::mem::take(&mut self.lanes.met) {
+                let mut new = false;
+                self.informed.touch_or(addr, || new = true);
+                if new {
+                    let listed = self.modules.listed(&addr.to_string(), now_s).unwrap_or_default();
+                    stored::infos(addr, self.stage.site(), &listed, &mut rows);
+                }
             }
         }
         rows
@@ -265,6 +284,8 @@ impl Engine {
         let changes = Arc::new(std::mem::take(&mut self.lanes.changes));
         if self.tap.on() {
             self.lanes.named.extend(changes.iter().filter_map(|change| change.update.named()));
+            let mut rows = changes.iter().filter_map(|change| stored::reverse(&change.update)).collect();
+            self.lanes.infos.append(&mut rows);
         }
         let shares = self.lanes.items.iter_mut().map(|items| Share {
             items: std::mem::take(items),
@@ -278,7 +299,16 @@ impl Engine {
         let named = self.stage.named();
         let asked = self.wishes();
         let notices = std::mem::take(&mut self.lanes.notices);
-        let head = Head { end_us, ask, counts: self.stage.counts().clone(), named, names, asked, notices };
+        let head = Head {
+            end_us,
+            ask,
+            counts: self.stage.counts().clone(),
+            named,
+            names,
+            asked,
+            notices,
+            gateway: self.stage.site().gateway(),
+        };
         self.failed = !self.workers.send(head, shares);
         while let Some(answer) = self.workers.ready() {
             let _ = self.noted(answer);
@@ -328,6 +358,10 @@ struct Spread {
     /// Addresses whose names changed, for the store.
     named: BTreeSet<IpAddr>,
     tap: Tap,
+    /// Addresses that were met, for what is known of them.
+    met: BTreeSet<IpAddr>,
+    /// What traffic itself says of addresses.
+    infos: Vec<Row>,
     /// What modules in other languages hear of this round.
     notices: Vec<Notice>,
 }
@@ -335,7 +369,16 @@ struct Spread {
 impl Spread {
     fn new(shards: usize, tap: Tap) -> Self {
         let items = (0..shards).map(|_| Vec::new()).collect();
-        Self { items, changes: Vec::new(), count: 0, named: BTreeSet::new(), tap, notices: Vec::new() }
+        Self {
+            items,
+            changes: Vec::new(),
+            count: 0,
+            named: BTreeSet::new(),
+            tap,
+            met: BTreeSet::new(),
+            infos: Vec::new(),
+            notices: Vec::new(),
+        }
     }
 }
 
@@ -358,6 +401,12 @@ impl site::Lanes for Spread {
     fn flow(&mut self, flow: &FlowRecord) {
         if self.tap.wants(Channel::NewFlow) {
             self.notices.push(Notice::Flow(Box::new(flow.clone())));
+        }
+    }
+
+    fn met(&mut self, addr: IpAddr) {
+        if self.tap.on() {
+            self.met.insert(addr);
         }
     }
 

@@ -8,14 +8,15 @@ use std::net::IpAddr;
 use slips_agent::record::Uid;
 
 use super::grid::Grid;
-use super::site::Site;
+use super::site::{Site, Update};
 use super::slot::{Open, Slot};
 use crate::evidence::blocking::{Action, Decision};
 use crate::evidence::{Book, Standing};
+use crate::feeds::Listed;
 use crate::output::proto_name;
 use crate::profile::Window;
 use crate::profile::vendor::vendor;
-use crate::store::{self, Facts, Features, Judged, Line, Lines, Row, Sums, Verdict};
+use crate::store::{self, Facts, Features, Info, Judged, Line, Lines, Row, Sums, Verdict};
 
 /// Lines of one window that wait at most.
 const MANY: usize = 64;
@@ -99,6 +100,44 @@ pub fn names(addr: IpAddr, site: &Site, rows: &mut Vec<Row>) {
             last_us: known.last_us,
         })
     }));
+}
+
+/// What databases and lists know of an address, if anything.
+pub fn infos(addr: IpAddr, site: &Site, listed: &[Listed], rows: &mut Vec<Row>) {
+    let mut tell = |kind: &str, value: String, source: &str| rows.push(info(addr, kind, value, source));
+    let place = site.place(addr);
+    if let Some(asn) = place.asn {
+        let organisation = place.organisation.map_or_else(String::new, |name| format!(" {name}"));
+        tell("asn", format!("AS{asn}{organisation}"), "database");
+    }
+    if let Some(country) = place.country {
+        tell("country", country.to_string(), "database");
+    }
+    for one in listed {
+        let level = one.level.map_or_else(String::new, |level| format!("{}: ", level.name()));
+        let said = if one.description.is_empty() { "listed" } else { &one.description };
+        tell("listed", format!("{level}{said} ({})", one.sources.join(", ")), "lists");
+    }
+}
+
+/// A name that reverse DNS gave an address in the traffic.
+pub fn reverse(update: &Update) -> Option<Row> {
+    match update {
+        Update::Reverse { addr, name } => Some(info(*addr, "reverse_dns", name.to_string(), "traffic")),
+        _ => None,
+    }
+}
+
+/// Valid until it is told anew.
+fn info(addr: IpAddr, kind: &str, value: String, source: &str) -> Row {
+    Row::Info(Info {
+        subject: addr.to_string(),
+        kind: kind.to_owned(),
+        value: Some(value),
+        source: source.to_owned(),
+        learned_wall_us: store::wall_us(),
+        expires_wall_us: u64::MAX,
+    })
 }
 
 /// Puts numbers in place of indices.

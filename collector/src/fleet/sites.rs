@@ -425,7 +425,10 @@ impl Worker {
             site.folder.input(site.totals(&self.modules));
             site.tap.give(site.rows());
             let trouble = match site.engine.report() {
-                Ok(_) => site.engine.trouble().map(|error| error.to_string()),
+                Ok(_) => {
+                    let _ = site.engine.trouble();
+                    site.folder.complaint()
+                }
                 Err(error) => Some(error.to_string()),
             };
             if let Some(trouble) = trouble {

@@ -3,7 +3,7 @@
 //! Bounded: at most [`MAX_WAITING`] questions wait for a service, the least interesting one goes when there is no room and is counted; the
 //! answers of this run are kept for [`MAX_KNOWN`] questions in two generations.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -53,7 +53,15 @@ struct Inner {
     known: Generations<Question, (Arc<Answer>, u64)>,
     next: u64,
     dropped: u64,
+    /// Answers that nobody has taken to a store yet, latest last.
+    settled: VecDeque<Settled>,
 }
+
+/// An answer, and the s since 1970 until which it is valid.
+pub type Settled = (Question, Arc<Answer>, u64);
+
+/// Answers that wait for a store: without one the oldest go.
+const MAX_SETTLED: usize = 1024;
 
 /// Says something to a person.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
@@ -91,6 +99,7 @@ impl Desk {
             known: Generations::new(MAX_KNOWN),
             next: 0,
             dropped: 0,
+            settled: VecDeque::new(),
         };
         let shared = Arc::new(Shared { inner: Mutex::new(inner), bells, own: ArcSwapOption::empty() });
         if own {
@@ -155,6 +164,12 @@ impl Desk {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.0.as_ref().map_or(0, |shared| shared.lock().pending.len())
+    }
+
+    /// Answers since the last call of this, for whoever keeps them.
+    #[must_use]
+    pub fn settled(&self) -> Vec<Settled> {
+        self.0.as_ref().map(|shared| shared.lock().settled.drain(..).collect()).unwrap_or_default()
     }
 
     /// Questions given up because more interesting ones waited.
@@ -281,6 +296,10 @@ impl Job {
         inner.pending.remove(question);
         let entry = (Arc::new(answer), expires_s);
         inner.known.touch_or(question.clone(), || entry.clone()).clone_from(&entry);
+        if inner.settled.len() >= MAX_SETTLED {
+            inner.settled.pop_front();
+        }
+        inner.settled.push_back((question.clone(), entry.0, expires_s));
     }
 
     fn again(&self, interest: std::cmp::Reverse<u8>, order: u64, question: Question) {

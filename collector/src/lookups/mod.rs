@@ -25,6 +25,7 @@ pub use services::{Failure, Service, key};
 use crate::evidence::ThreatLevel;
 use crate::input::Text;
 use crate::profile::addr;
+use crate::store::Info;
 use slips_agent::app::record::Http;
 
 /// What is asked about.
@@ -171,6 +172,58 @@ pub fn rounded_up(value: f64) -> ThreatLevel {
     ThreatLevel::ALL.into_iter().find(|level| value <= level.value() + 1e-9).unwrap_or(ThreatLevel::Critical)
 }
 
+impl std::fmt::Display for Ratios {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "URLs {:.1} %, downloaded files {:.1} %, referring files {:.1} %, communicating files {:.1} %",
+            self.url, self.downloaded, self.referring, self.communicating
+        )
+    }
+}
+
+/// An answer about an address or name as a row for the store; `None` for one that says nothing of them.
+#[must_use]
+pub fn info(question: &Question, answer: &Answer, learned_wall_us: u64, expires_s: u64) -> Option<Info> {
+    let subject = match &question.subject {
+        Subject::Address(addr) => addr.to_string(),
+        Subject::Domain(name) => name.clone(),
+        Subject::Url(_) | Subject::Md5(_) => return None,
+    };
+    let kind = match question.service {
+        Service::ReverseDns => "reverse_dns",
+        Service::Rdap => "registered",
+        Service::VirusTotal => "virustotal",
+        Service::Urlhaus => "urlhaus",
+        Service::Hashlookup => "hashlookup",
+        Service::Spamhaus => "spamhaus",
+    };
+    let value = match answer {
+        Answer::Trouble(_) => return None,
+        Answer::Nothing => None,
+        Answer::Name(text) | Answer::Network(text) => Some(text.clone()),
+        Answer::Domain { registered_s, registrar, registrant } => {
+            let day = registered_s.map(|s| {
+                let text = crate::output::clock(s.saturating_mul(1_000_000));
+                text.split(' ').next().unwrap_or_default().to_owned()
+            });
+            let parts = [day, registrant.clone(), registrar.as_ref().map(|by| format!("by {by}"))];
+            let parts: Vec<String> = parts.into_iter().flatten().collect();
+            (!parts.is_empty()).then(|| parts.join(", "))
+        }
+        Answer::Ratios(ratios) => Some(ratios.to_string()),
+        Answer::Bad { text, link, .. } => Some(format!("{text}, see {link}")),
+    };
+    Some(Info {
+        subject,
+        kind: kind.to_owned(),
+        value,
+        source: question.service.name().to_owned(),
+        learned_wall_us,
+        expires_wall_us: expires_s.saturating_mul(1_000_000),
+    })
+}
+
 /// What is known of an address, as `name: value` for people.
 #[must_use]
 pub fn facts(desk: &Desk, addr: IpAddr) -> Vec<(&'static str, String)> {
@@ -182,13 +235,7 @@ pub fn facts(desk: &Desk, addr: IpAddr) -> Vec<(&'static str, String)> {
         match &*answer {
             Answer::Name(name) => facts.push(("Name by reverse DNS", name.clone())),
             Answer::Network(name) => facts.push(("Registered to", name.clone())),
-            Answer::Ratios(r) => facts.push((
-                "VirusTotal",
-                format!(
-                    "URLs {:.1} %, downloaded files {:.1} %, referring files {:.1} %, communicating files {:.1} %",
-                    r.url, r.downloaded, r.referring, r.communicating
-                ),
-            )),
+            Answer::Ratios(ratios) => facts.push(("VirusTotal", ratios.to_string())),
             Answer::Bad { text, link, .. } => facts.push(("Reputation", format!("{text}, see {link}"))),
             Answer::Nothing | Answer::Domain { .. } | Answer::Trouble(_) => {}
         }

@@ -85,11 +85,20 @@ pub struct Settling {
     /// The file on disk ends with lines that are not settled.
     has_tail: bool,
     rotation: Rotation,
+    /// Lines given up because the disk refused too many.
+    lost: u64,
 }
 
 impl Settling {
     pub fn new(path: PathBuf) -> Self {
-        Self { path, settled_bytes: 0, pending: String::new(), has_tail: false, rotation: Rotation::NEVER }
+        Self {
+            path,
+            settled_bytes: 0,
+            pending: String::new(),
+            has_tail: false,
+            rotation: Rotation::NEVER,
+            lost: 0,
+        }
     }
 
     /// Put aside when its settled part is long enough.
@@ -106,9 +115,18 @@ impl Settling {
         Ok(())
     }
 
-    /// Adds a line that will not change any more.
+    /// Adds a line that will not change any more. While the disk refuses lines, those beyond [`MOST`] bytes are given up and counted.
     pub fn settle(&mut self, line: &str) {
-        self.pending.push_str(line);
+        if self.pending.len() + line.len() > MOST {
+            self.lost += 1;
+        } else {
+            self.pending.push_str(line);
+        }
+    }
+
+    /// Lines given up.
+    pub const fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// Brings the file up to date: everything settled, then `tail`. What fails stays pending for the next time.
@@ -141,11 +159,16 @@ pub struct Growing {
     /// Bytes on disk.
     length: u64,
     rotation: Rotation,
+    /// Lines given up because the disk refused too many.
+    lost: u64,
 }
+
+/// Bytes of one file kept while the disk refuses them; what is more is given up and counted.
+const MOST: usize = 16 << 20;
 
 impl Growing {
     pub const fn new(path: PathBuf) -> Self {
-        Self { path, pending: String::new(), length: 0, rotation: Rotation::NEVER }
+        Self { path, pending: String::new(), length: 0, rotation: Rotation::NEVER, lost: 0 }
     }
 
     /// Put aside when it is long enough.
@@ -162,24 +185,26 @@ impl Growing {
         Ok(())
     }
 
+    /// Adds a line. While the disk refuses lines, those beyond [`MOST`] bytes are given up and counted.
     pub fn line(&mut self, text: &str) {
-        self.pending.push_str(text);
+        if self.pending.len() + text.len() > MOST {
+            self.lost += 1;
+        } else {
+            self.pending.push_str(text);
+        }
     }
 
-    /// Writes what waits; what fails waits on, up to [`Growing::MOST`].
+    /// Lines given up.
+    pub const fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Writes what waits; what fails waits on.
     pub fn write(&mut self) -> Result<(), Error> {
-        let result = append(&self.path, &self.pending);
-        if let Ok(length) = result {
-            self.length = length;
-        }
-        if result.is_ok() || self.pending.len() > Self::MOST {
-            self.pending.clear();
-        }
-        result.map(|_| ())
+        self.length = append(&self.path, &self.pending)?;
+        self.pending.clear();
+        Ok(())
     }
-
-    /// Bytes kept while the disk refuses them.
-    const MOST: usize = 16 << 20;
 }
 
 #[cfg(test)]
@@ -229,6 +254,18 @@ mod tests {
         growing.write().unwrap();
         assert_eq!(fs::read_to_string(inside.join("a")).unwrap(), "1\n2\n");
         assert_eq!(fs::read_to_string(inside.join("b")).unwrap(), "1\n");
+        // A disk that stays full costs lines, which are counted, and no memory.
+        fs::remove_dir_all(&inside).unwrap();
+        let line = "x".repeat(1 << 20) + "\n";
+        for _ in 0..20 {
+            growing.line(&line);
+            settling.settle(&line);
+            assert!(growing.write().is_err() && settling.write("2\n").is_err());
+        }
+        assert_eq!((growing.lost(), settling.lost()), (5, 5));
+        make_dir(&inside).unwrap();
+        growing.write().unwrap();
+        assert_eq!(fs::read_to_string(inside.join("b")).unwrap().lines().count(), 15);
         fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slips_agent::record::Mac;
 
@@ -107,7 +107,14 @@ struct State {
     /// Window in which old windows were looked for.
     looked: Option<u64>,
     error: Option<Error>,
+    /// What the latest refresh could not write.
+    failing: Option<String>,
+    /// When a person was told of that.
+    complained: Option<Instant>,
 }
+
+/// How often a person is told that files cannot be written.
+const COMPLAINED: Duration = Duration::from_secs(60);
 
 /// A STIX bundle: objects that will not change on disk, behind them those that may, and its end.
 #[derive(Debug)]
@@ -175,6 +182,8 @@ impl Folder {
             rotated_us: None,
             looked: None,
             error: None,
+            failing: None,
+            complained: None,
         };
         let sensor = match config.export.sensor_name.as_str() {
             "" => "slips".to_owned(),
@@ -417,7 +426,26 @@ impl Folder {
     /// # Errors
     /// The first file that could not be written since the last call. The others were written.
     pub fn report(&self, counts: &Counts) -> Result<Summary, Error> {
-        self.write(counts, false)
+        let result = self.write(counts, false);
+        self.lock().failing = result.as_ref().err().map(ToString::to_string);
+        result
+    }
+
+    /// What a person should hear of the latest refresh: that files cannot be written, at once and then each minute, and that they
+    /// can again.
+    pub fn complaint(&self) -> Option<String> {
+        let mut state = self.lock();
+        let Some(failing) = state.failing.clone() else {
+            return state
+                .complained
+                .take()
+                .map(|_| format!("the files in {} are written again", self.dir.display()));
+        };
+        if state.complained.is_some_and(|at| at.elapsed() < COMPLAINED) {
+            return None;
+        }
+        state.complained = Some(Instant::now());
+        Some(format!("{failing}; findings wait in memory until it can be"))
     }
 
     /// The same at the end: everything is settled.
@@ -512,6 +540,11 @@ impl Folder {
     fn summary(&self, state: &State, counts: &Counts, complete: bool) -> Summary {
         let mut input = state.input.clone();
         input.add(&InputTotals { losses: counts.losses.clone(), ..InputTotals::default() });
+        let growing = [&state.log, &state.alerts, &state.decisions, &state.names, &state.idmef];
+        let lost = growing.iter().map(|file| file.lost()).sum::<u64>() + state.evidence.lost();
+        if lost > 0 {
+            input.losses.insert("lines_not_written".to_owned(), lost);
+        }
         let (cpu_s, peak_rss_bytes) = summary::cost();
         Summary {
             flows: counts.flows,

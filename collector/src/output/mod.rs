@@ -32,7 +32,7 @@ pub use line::{
     AlertLine, DecisionLine, EvidenceLine, NameLine, alert_text, clock, decision_text, evidence_text,
     proto_name, seconds, sentence,
 };
-pub use recall::{Hidden, Recall};
+pub use recall::Recall;
 pub use rotate::Rotation;
 pub use summary::{Counts, InputTotals, Losses, Summary, resident_bytes};
 pub use watch::{News, Origin, Watch};

@@ -1,9 +1,8 @@
 //! The whitelist applied to a run that is over: what would not have been told, and the folder without it.
 //!
 //! Enters: a complete folder and a whitelist. Leaves: what the list hides ([`Recall`]), and, if that is wanted, evidence, alerts, window
-//! files, `Blocked.txt` and the summary without it. An alert stays when what remains of its evidence still reaches its threshold.
-//! What was told at the time (`alerts.log`, `alerts.json`) stays, with one line more. Names and hardware addresses are those that the run has
-//! written down; names that were only said in one record are not among them. Evidence that was merged of several victims is judged by the first.
+//! files, `Blocked.txt` and the summary without it. What was told at the time (`alerts.log`, `alerts.json`) stays, with one line more. The rule is
+//! that of `evidence::whitelist::backwards`; names and hardware addresses are those that the run has written down.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -11,26 +10,13 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use slips_agent::record::Mac;
 
 use super::{Losses, file, line, reason};
-use crate::engine::site::{How, Name};
-use crate::evidence::tellings;
-use crate::evidence::whitelist::{End, Systems, Whitelist, mac};
+use crate::evidence::whitelist::backwards::{Fate, Hidden, Known, judge, weight};
+use crate::evidence::whitelist::{Systems, Whitelist, mac};
 
 /// Why a folder cannot be looked at: one sentence.
 pub type Refusal = String;
-
-/// Evidence that the list hides.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Hidden {
-    /// Its number.
-    pub id: u64,
-    /// Line of the whitelist that hides it.
-    pub line: u32,
-    /// Its type, whose, and its sentence.
-    pub text: String,
-}
 
 /// What a whitelist hides of a run.
 #[derive(Debug)]
@@ -69,8 +55,8 @@ impl Evidence {
     fn weight(&self) -> f64 {
         let level =
             crate::evidence::ThreatLevel::ALL.into_iter().find(|level| level.name() == self.threat_level);
-        let counts = self.attacker_side == "source";
-        level.filter(|_| counts).map_or(0.0, |level| level.value() * self.confidence * tellings(self.count))
+        let score = level.map_or(0.0, |level| level.value() * self.confidence);
+        weight(score, self.count, self.attacker_side == "source")
     }
 }
 
@@ -100,13 +86,6 @@ struct NameLine {
     how: String,
 }
 
-/// What the run knew of addresses.
-#[derive(Default)]
-struct Known {
-    names: HashMap<IpAddr, Vec<Name>>,
-    macs: HashMap<IpAddr, Mac>,
-}
-
 fn read(path: &Path) -> Result<String, Refusal> {
     fs::read_to_string(path).map_err(|e| format!("{} cannot be read: {}", path.display(), reason(&e)))
 }
@@ -120,49 +99,28 @@ fn each<T: for<'a> Deserialize<'a>>(path: &Path, mut take: impl FnMut(T, &str)) 
     Ok(())
 }
 
-impl Known {
-    fn of(dir: &Path) -> Result<Self, Refusal> {
-        let mut known = Self::default();
-        // Without names of a run by an older version, addresses and makers still count.
-        if dir.join("names.jsonl").exists() {
-            each(&dir.join("names.jsonl"), |line: NameLine, _| {
-                if line.how != "reverse" {
-                    let name = Name {
-                        name: line.name.into(),
-                        how: How::Dns,
-                        resolved: true,
-                        askers: Vec::new(),
-                        last_us: 0,
-                    };
-                    known.names.entry(line.address).or_default().push(name);
-                }
-            })?;
-        }
-        for (addr, folder) in profiles(dir)? {
-            let about = fs::read_to_string(folder.join("profile")).unwrap_or_default();
-            let value = |name: &str| about.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
-            let Some(mac) = value("MAC address").and_then(|text| mac(text).ok()) else { continue };
-            let others = value("Also").into_iter().flat_map(|list| list.split(", "));
-            for addr in others.filter_map(|text| text.parse().ok()).chain([addr]) {
-                known.macs.insert(addr, mac);
+/// What the run knew of addresses.
+fn known(dir: &Path) -> Result<Known, Refusal> {
+    let mut known = Known::default();
+    // Without names of a run by an older version, addresses and makers still count.
+    if dir.join("names.jsonl").exists() {
+        each(&dir.join("names.jsonl"), |line: NameLine, _| {
+            if line.how != "reverse" {
+                known.name(line.address, &line.name);
             }
-        }
-        Ok(known)
+        })?;
     }
-
-    fn end<'a>(&'a self, text: &'a str, as_name: &'a [&'a str], systems: &Systems) -> End<'a> {
-        let Ok(addr) = text.parse::<IpAddr>() else { return End { names: as_name, ..End::default() } };
-        End {
-            addr: Some(addr),
-            mac: self.macs.get(&addr).copied(),
-            known: self.names.get(&addr).map_or(&[], Vec::as_slice),
-            names: &[],
-            answers: None,
-            asn: systems.asn(addr),
+    for (addr, folder) in profiles(dir)? {
+        let about = fs::read_to_string(folder.join("profile")).unwrap_or_default();
+        let value = |name: &str| about.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
+        let Some(mac) = value("MAC address").and_then(|text| mac(text).ok()) else { continue };
+        let others = value("Also").into_iter().flat_map(|list| list.split(", "));
+        for addr in others.filter_map(|text| text.parse().ok()).chain([addr]) {
+            known.mac(addr, mac);
         }
     }
+    Ok(known)
 }
-
 /// Folders of profiles.
 fn profiles(dir: &Path) -> Result<Vec<(IpAddr, PathBuf)>, Refusal> {
     let entries =
@@ -186,7 +144,7 @@ impl Recall {
         if summary.get("complete") != Some(&true.into()) {
             return Err(format!("{}: the run is not over; end it first", dir.display()));
         }
-        let known = Known::of(dir)?;
+        let known = known(dir)?;
         let mut recall = Self {
             dir: dir.to_owned(),
             evidence: Vec::new(),
@@ -200,12 +158,8 @@ impl Recall {
         each(&dir.join("evidence.jsonl"), |one: Evidence, text| {
             recall.of += 1;
             let victim = one.victim.as_deref().unwrap_or_default();
-            let (attackers, victims) = ([one.attacker.as_str()], [victim]);
-            let attacker = known.end(&one.attacker, &attackers, systems);
-            let victim = known.end(victim, &victims, systems);
-            let (source, destination) =
-                if one.attacker_side == "source" { (&attacker, &victim) } else { (&victim, &attacker) };
-            match list.evidence(&attacker, &victim).or_else(|| list.flow(source, destination)) {
+            let source = one.attacker_side == "source";
+            match known.hides(list, systems, &one.attacker, victim, source) {
                 Some(line) => {
                     let text =
                         format!("{} of {}: {}", one.kind, one.profile, line::sentence(&one.description));
@@ -220,18 +174,10 @@ impl Recall {
             }
         })?;
         each(&dir.join("alerts.jsonl"), |mut alert: Alert, _| {
-            let before = alert.evidence.len();
-            alert.evidence.retain(|id| weights.contains_key(id));
-            if alert.evidence.len() == before {
-                recall.left.push(alert);
-                return;
-            }
-            let sum: f64 = alert.evidence.iter().filter_map(|id| weights.get(id)).sum();
-            if sum + 1e-6 < alert.threshold {
-                recall.alerts.push((alert.id, alert.description));
-            } else {
-                alert.accumulated = alert.accumulated.min(sum);
-                recall.left.push(alert);
+            match judge(&mut alert.evidence, alert.accumulated, alert.threshold, &weights) {
+                Fate::Stays => recall.left.push(alert),
+                Fate::Less(accumulated) => recall.left.push(Alert { accumulated, ..alert }),
+                Fate::Ends => recall.alerts.push((alert.id, alert.description)),
             }
         })?;
         Ok(recall)

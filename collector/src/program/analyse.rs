@@ -141,7 +141,11 @@ fn feed(
     let (running, ended) = channel::<()>();
     let read = std::thread::scope(|scope| {
         scope.spawn(move || {
-            tick(&refresh, every, &ended);
+            tick(&refresh, every, &ended, &|| {
+                if let Some(text) = folder.complaint() {
+                    console.note(&text);
+                }
+            });
         });
         let progress = |progress: input::Progress<'_>| {
             console.progress(&progress);
@@ -169,8 +173,9 @@ fn feed(
 }
 
 /// Asks for a refresh every `every` until the reading has ended.
-fn tick(refresh: &Refresh, every: Duration, ended: &std::sync::mpsc::Receiver<()>) {
+fn tick(refresh: &Refresh, every: Duration, ended: &std::sync::mpsc::Receiver<()>, complain: &dyn Fn()) {
     while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+        complain();
         refresh.ask();
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::Failure;
 use crate::config::Config;
+use crate::lookups::{Desk, info};
 use crate::modules::Modules;
-use crate::store::{Access, Address, Hands, Notify, Store, Writer, wall_us};
+use crate::store::{Access, Address, Feed, Hands, Notify, Store, Writer, wall_us};
 
 /// Name of the store in an output folder.
 pub(super) const NAME: &str = "slips.db";
@@ -14,6 +15,17 @@ pub(super) const NAME: &str = "slips.db";
 /// The store that the user named, opened before anything is made: one that cannot be used is refused at the start.
 pub(super) fn given(config: &Config) -> Result<Option<Box<dyn Store>>, String> {
     config.store.as_ref().map(|address| address.open(Access::Write)).transpose().map_err(|e| e.to_string())
+}
+
+/// What services of the internet say of addresses and names.
+fn answers(desk: &Desk) -> Feed {
+    let desk = desk.clone();
+    Box::new(move || {
+        let told = desk.settled();
+        told.iter()
+            .filter_map(|(question, answer, until)| info(question, answer, wall_us(), *until))
+            .collect()
+    })
 }
 
 /// Starts the writer of the given store, else of the one in the output folder; without files there is none.
@@ -31,7 +43,7 @@ pub(super) fn start(
         None => Address::File(dir.join(NAME)).open(Access::Write).map_err(|e| Failure::run(e.to_string()))?,
     };
     let thread = |e| Failure::run(format!("the system gives no thread: {e}"));
-    let mut writer = Writer::start(store, notify, hands).map_err(thread)?;
+    let mut writer = Writer::start(store, notify, hands, answers(&config.desk)).map_err(thread)?;
     if let Some(address) = &config.store {
         let modules = Arc::clone(modules);
         let knows = move |what: &str| modules.listed(what, wall_us() / 1_000_000);

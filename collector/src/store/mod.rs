@@ -13,6 +13,7 @@ mod listen;
 mod pack;
 mod query;
 mod reader;
+mod recall;
 mod redis;
 mod row;
 mod sqlite;
@@ -28,13 +29,14 @@ pub use listen::Knows;
 pub use pack::{Bad, load, save};
 pub use query::{EvidenceFilter, EvidenceOrder, ProfileOrder, Query};
 pub use reader::Reader;
+pub use recall::{Recall, Struck};
 pub use row::{
     Alert, Block, Command, Evidence, Facts, Features, Info, Judged, Line, Lines, Loss, Name, Profile, Row,
     Run, RunId, Sample, Sensor, Sums, Verdict, Window,
 };
 pub use tap::Tap;
 pub(crate) use writer::wall_us;
-pub use writer::{Hands, Notify, Taken, Writer};
+pub use writer::{Feed, Hands, Notify, Taken, Writer};
 
 /// What a store does. Calls are made by one thread at a time; several programs may use one store.
 pub trait Store: Send {
@@ -64,6 +66,12 @@ pub trait Store: Send {
     /// # Errors
     /// Nothing was left.
     fn ask(&mut self, command: &Command) -> Result<u64, Error>;
+
+    /// Takes evidence and alerts out of a run that is over, and puts what is left as it is without them; all or nothing.
+    ///
+    /// # Errors
+    /// Nothing was changed, or that is not known: the call may be repeated.
+    fn strike(&mut self, run: RunId, struck: &Struck) -> Result<(), Error>;
 
     /// Channels that somebody listens to; none where there are no channels. Brought up to date by [`Store::hear`].
     fn wanted(&self) -> Wanted {

@@ -1,6 +1,7 @@
 //! The engine's end of a store: takes rows of one run, and waits while the store is behind.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -72,7 +73,7 @@ impl Tap {
     }
 
     /// Hands over what a report says of the run as a whole.
-    pub fn report(&self, summary: &Summary, clock_us: u64, first_us: u64) {
+    pub fn report(&self, summary: &Summary, clock_us: u64, first_us: u64, gateway: Option<IpAddr>) {
         let Some(inner) = &self.0 else { return };
         let now = wall_us();
         let run = {
@@ -81,6 +82,7 @@ impl Tap {
             (run.clock_us, run.first_us) = (clock_us, first_us);
             (run.flows, run.profiles, run.windows) = (summary.flows, summary.profiles, summary.windows);
             run.complete = summary.complete;
+            run.gateway = gateway;
             run.clone()
         };
         let sample = Sample {

@@ -494,7 +494,7 @@ fn a_command_is_answered_by_who_carries_it_out() {
             })),
             verb => Err(format!("nobody can {verb} here")),
         });
-        let writer = Writer::start(store, std::sync::Arc::new(|_| {}), hands).unwrap();
+        let writer = Writer::start(store, std::sync::Arc::new(|_| {}), hands, Box::new(Vec::new)).unwrap();
         let tap = writer.begin(facts("home"), true).unwrap();
         let (run, inbox) = (tap.run().unwrap(), tap.inbox().unwrap());
         let mut reader = Reader::open(&address).unwrap();
@@ -528,6 +528,35 @@ fn a_command_is_answered_by_who_carries_it_out() {
         ];
         assert_eq!((&*said, blocked), (&want[..], 2));
         assert!(answered.iter().all(|c| c.answered_wall_us >= c.made_wall_us));
+        writer.finish().unwrap();
+        drop(made);
+    });
+}
+
+#[test]
+fn what_becomes_known_of_addresses_is_stored_while_nothing_else_happens() {
+    on_each("learned", |made| {
+        let address = made.address.clone();
+        let store = address.open(Access::Write).unwrap();
+        let told = std::sync::Mutex::new(vec![Info {
+            subject: "192.0.2.1".to_owned(),
+            kind: "reverse_dns".to_owned(),
+            value: Some("host.example.org".to_owned()),
+            source: "test".to_owned(),
+            learned_wall_us: 1,
+            expires_wall_us: 2,
+        }]);
+        let feed = Box::new(move || std::mem::take(&mut *told.lock().unwrap()));
+        let hands = Box::new(|_: &str, _: &Command| Err(String::new()));
+        let writer = Writer::start(store, std::sync::Arc::new(|_| {}), hands, feed).unwrap();
+        let _tap = writer.begin(facts("home"), true).unwrap();
+        let mut reader = Reader::open(&address).unwrap();
+        let begun = std::time::Instant::now();
+        while reader.info("192.0.2.1").unwrap_or_default().is_empty() {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(60));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert_eq!(reader.info("192.0.2.1").unwrap()[0].value.as_deref(), Some("host.example.org"));
         writer.finish().unwrap();
         drop(made);
     });

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::channels::{Notice, Wanted};
 use super::listen::{Knows, Listener, Running, Runs};
-use super::row::{Command, Row, Run, RunId};
+use super::row::{Command, Info, Row, Run, RunId};
 use super::tap::Tap;
 use super::{Address, Error, Query, Store};
 use crate::engine::inbox::{Answer, Inbox, Wish};
@@ -22,6 +22,9 @@ pub type Notify = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Says who carries out what a viewer asks of a site; or why nobody can, in words. Called from the store's thread.
 pub type Hands = Box<dyn Fn(&str, &Command) -> Result<Taken, String> + Send>;
+
+/// Gives what became known of addresses and names since the last call. Called from the store's thread.
+pub type Feed = Box<dyn Fn() -> Vec<Info> + Send>;
 
 /// What becomes of a command.
 #[derive(Clone, PartialEq, Debug)]
@@ -65,7 +68,7 @@ impl Writer {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(store: Box<dyn Store>, notify: Notify, hands: Hands) -> std::io::Result<Self> {
+    pub fn start(store: Box<dyn Store>, notify: Notify, hands: Hands, feed: Feed) -> std::io::Result<Self> {
         let (queue, messages) = sync_channel(WAITING);
         let (runs, wanted) = (Runs::default(), store.wanted());
         let told = Arc::clone(&notify);
@@ -73,6 +76,7 @@ impl Writer {
             store,
             notify,
             hands,
+            feed,
             runs: runs.clone(),
             rows: Vec::new(),
             notices: Vec::new(),
@@ -132,6 +136,7 @@ struct Scribe {
     store: Box<dyn Store>,
     notify: Notify,
     hands: Hands,
+    feed: Feed,
     runs: Runs,
     rows: Vec<(RunId, Row)>,
     /// For those who listen to channels.
@@ -169,6 +174,7 @@ impl Scribe {
                                 let _ = answer.send(id);
                             }
                             Message::End => {
+                                self.learned();
                                 self.flush()?;
                                 self.commands();
                                 return Ok(());
@@ -180,16 +186,22 @@ impl Scribe {
                     }
                     self.flush()?;
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => self.flush()?,
                 Err(RecvTimeoutError::Disconnected) => return self.flush(),
             }
             if self.looked.elapsed() >= COMMANDS {
                 self.looked = Instant::now();
                 self.commands();
+                self.learned();
                 // Who listens now is looked up again later.
                 let _ = self.store.hear();
             }
         }
+    }
+
+    /// What became known of addresses belongs to no run; it is written with the next batch.
+    fn learned(&mut self) {
+        self.rows.extend((self.feed)().into_iter().map(|info| (0, Row::Info(info))));
     }
 
     fn begin(&mut self, run: &Run, keep: bool, inbox: Inbox) -> Result<RunId, Error> {

@@ -57,6 +57,8 @@ pub(crate) trait Lanes {
     fn change(&mut self, change: Change);
     /// A flow that is over and is not hidden, for others to hear of.
     fn flow(&mut self, flow: &FlowRecord);
+    /// An address that was not met lately.
+    fn met(&mut self, addr: IpAddr);
     /// Something that was said, likewise.
     fn said(&mut self, app: &Arc<AppRecord<Text>>);
 }
@@ -205,6 +207,10 @@ impl Stage {
         let macs = (flow.orig_mac, flow.resp_mac);
         let tunnelled = flow.parent.is_some();
         let (prevalence, new) = self.prevalence(orig, resp);
+        if new {
+            lanes.met(orig);
+            lanes.met(resp);
+        }
         let service = served(&flow).filter(|_| addr::is_private(resp) || self.site.is_local(resp));
         let visit = Visit {
             window: self.grid.index(flow.start_us),

@@ -4,6 +4,7 @@
 //! answers, for a flow or an evidence, which line hides it. Reloading makes a new one and swaps it whole. Never decides by anything
 //! but what it is given; prevents a typing error in one line from opening or closing more than that line.
 
+pub mod backwards;
 mod organisation;
 mod parse;
 mod shared;

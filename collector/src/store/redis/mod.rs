@@ -13,6 +13,7 @@ use std::time::Duration;
 use redis::{Client, Connection, IntoConnectionInfo as _, RedisError, RedisResult};
 
 use super::channels::{Channel, Notice, Origin, Wanted};
+use super::recall::Struck;
 use super::row::{Command, Row, Run, RunId};
 use super::{Access, Error, Query, Store};
 
@@ -145,6 +146,15 @@ impl Store for Redis {
                 pipe.cmd("PUBLISH").arg(channel.name()).arg(text).ignore();
             }
         }
+        pipe.cmd("INCR").arg(keys::VERSION).ignore();
+        self.with("written", |c| answers(c, &pipe).map(|_| ()))
+    }
+
+    fn strike(&mut self, run: RunId, struck: &Struck) -> Result<(), Error> {
+        let prefix = self.prefix(run)?;
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        write::strike(&mut pipe, &prefix, struck);
         pipe.cmd("INCR").arg(keys::VERSION).ignore();
         self.with("written", |c| answers(c, &pipe).map(|_| ()))
     }

@@ -3,6 +3,7 @@
 use redis::{Connection, Pipeline, RedisResult};
 use serde::Serialize;
 
+use super::super::recall::Struck;
 use super::super::row::{Evidence, Lines, Profile, Row, Run, Sample, Window};
 use super::{answers, keys};
 
@@ -46,6 +47,49 @@ fn remove(c: &mut Connection, pattern: &str) -> RedisResult<()> {
         }
         cursor = next;
     }
+}
+
+/// See [`super::super::Store::strike`].
+pub fn strike(pipe: &mut Pipeline, p: &str, struck: &Struck) {
+    for e in &struck.evidence {
+        pipe.cmd("HDEL").arg(format!("{p}evidence")).arg(e.id).ignore();
+        for index in indexes(e) {
+            pipe.cmd("ZREM").arg(format!("{p}{index}")).arg(e.id).ignore();
+        }
+        pipe.cmd("ZREM").arg(format!("{p}evidence_by_score")).arg(format!("{:020}", e.id)).ignore();
+    }
+    for a in &struck.alerts {
+        let profile = keys::profile(a.profile);
+        pipe.cmd("HDEL").arg(format!("{p}alerts")).arg(a.id).ignore();
+        pipe.cmd("ZREM").arg(format!("{p}alert_ids")).arg(a.id).ignore();
+        pipe.cmd("ZREM").arg(format!("{p}{profile}_alerts")).arg(a.id).ignore();
+    }
+    for one in &struck.rows {
+        if let Row::Window(window) = one {
+            let member = keys::of_window(window.addr, window.number);
+            pipe.cmd("SREM").arg(format!("{p}BlockedProfTW")).arg(member).ignore();
+        }
+        row(pipe, p, one);
+    }
+    for (addr, verdict) in &struck.profiles {
+        let (addr, malicious) = (addr.to_string(), format!("{p}profiles_malicious"));
+        pipe.cmd("ZADD").arg(format!("{p}profiles_by_threat")).arg(verdict.threat).arg(&addr).ignore();
+        match verdict.malicious {
+            Some(window) => pipe.cmd("ZADD").arg(malicious).arg(window).arg(&addr).ignore(),
+            None => pipe.cmd("ZREM").arg(malicious).arg(&addr).ignore(),
+        };
+    }
+}
+
+/// Sorted sets of ids in which evidence is.
+fn indexes(e: &Evidence) -> [String; 4] {
+    let (profile, window) = (keys::profile(e.profile), keys::of_window(e.profile, e.window));
+    [
+        "evidence_ids".to_owned(),
+        format!("evidence_by_type_{}", e.kind),
+        format!("{profile}_evidence"),
+        format!("{window}_evidence"),
+    ]
 }
 
 /// JSON of a row. Its types have nothing that cannot be written.
@@ -186,14 +230,7 @@ fn lines(pipe: &mut Pipeline, p: &str, one: &Lines) {
 
 fn evidence(pipe: &mut Pipeline, p: &str, e: &Evidence) {
     hset(pipe, p, "evidence", &e.id.to_string(), &json(e));
-    let profile = keys::profile(e.profile);
-    let window = keys::of_window(e.profile, e.window);
-    for index in [
-        "evidence_ids".to_owned(),
-        format!("evidence_by_type_{}", e.kind),
-        format!("{profile}_evidence"),
-        format!("{window}_evidence"),
-    ] {
+    for index in indexes(e) {
         pipe.cmd("ZADD").arg(format!("{p}{index}")).arg(e.id).arg(e.id).ignore();
     }
     let member = format!("{:020}", e.id);

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::recall::Struck;
 use super::row::{Command, Row, Run, RunId};
 use super::{Access, Error, Query, Store};
 
@@ -145,6 +146,10 @@ impl Store for Sqlite {
 
     fn write(&mut self, rows: &[(RunId, Row)]) -> Result<(), Error> {
         write::rows(&mut self.db, rows).map_err(|e| self.bad("written", &e))
+    }
+
+    fn strike(&mut self, run: RunId, struck: &Struck) -> Result<(), Error> {
+        write::strike(&mut self.db, run, struck).map_err(|e| self.bad("written", &e))
     }
 
     fn read(&mut self, query: &Query) -> Result<Vec<Row>, Error> {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
+use super::super::recall::Struck;
 use super::super::row::{
     Alert, Block, Command, Evidence, Features, Info, Lines, Loss, Name, Profile, Row, Run, RunId, Sample,
     Sensor, Window,
@@ -56,33 +57,57 @@ fn remove(tx: &Transaction<'_>, site: &str) -> Done {
     Ok(())
 }
 
+/// See [`super::super::Store::strike`].
+pub fn strike(db: &mut Connection, run: RunId, struck: &Struck) -> Done {
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let id = int(run);
+    for e in &struck.evidence {
+        tx.prepare_cached("DELETE FROM evidence WHERE run = ?1 AND id = ?2")?.execute([id, int(e.id)])?;
+    }
+    for a in &struck.alerts {
+        tx.prepare_cached("DELETE FROM alert WHERE run = ?1 AND id = ?2")?.execute([id, int(a.id)])?;
+    }
+    for (addr, verdict) in &struck.profiles {
+        tx.prepare_cached("UPDATE profile SET threat = ?3, malicious = ?4 WHERE run = ?1 AND addr = ?2")?
+            .execute(params![id, addr.to_string(), verdict.threat, verdict.malicious])?;
+    }
+    let left: Vec<(RunId, Row)> = struck.rows.iter().map(|row| (run, row.clone())).collect();
+    put(&tx, &left)?;
+    tx.commit()
+}
+
 pub fn rows(db: &mut Connection, rows: &[(RunId, Row)]) -> Done {
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    put(&tx, rows)?;
+    tx.commit()
+}
+
+fn put(tx: &Transaction<'_>, rows: &[(RunId, Row)]) -> Done {
     // Windows come together with their features and lines.
     let mut windows = HashMap::new();
     for (run, row) in rows {
         let id = int(*run);
         match row {
-            Row::Run(run) => put_run(&tx, run)?,
-            Row::Sensor(sensor) => put_sensor(&tx, id, sensor)?,
-            Row::Profile(profile) => put_profile(&tx, id, profile)?,
+            Row::Run(run) => put_run(tx, run)?,
+            Row::Sensor(sensor) => put_sensor(tx, id, sensor)?,
+            Row::Profile(profile) => put_profile(tx, id, profile)?,
             Row::Window(window) => {
-                let at = put_window(&tx, id, window)?;
+                let at = put_window(tx, id, window)?;
                 windows.insert((id, window.addr, window.number), at);
             }
-            Row::Features(features) => put_features(&tx, id, features, &mut windows)?,
-            Row::Lines(lines) => put_lines(&tx, id, lines, &mut windows)?,
-            Row::Evidence(evidence) => put_evidence(&tx, id, evidence)?,
-            Row::Alert(alert) => put_alert(&tx, id, alert)?,
-            Row::Name(name) => put_name(&tx, id, name)?,
-            Row::Info(info) => put_info(&tx, info)?,
-            Row::Block(block) => put_block(&tx, id, block)?,
-            Row::Command(command) => put_command(&tx, command)?,
-            Row::Sample(sample) => put_sample(&tx, id, sample)?,
-            Row::Loss(loss) => put_loss(&tx, id, loss)?,
+            Row::Features(features) => put_features(tx, id, features, &mut windows)?,
+            Row::Lines(lines) => put_lines(tx, id, lines, &mut windows)?,
+            Row::Evidence(evidence) => put_evidence(tx, id, evidence)?,
+            Row::Alert(alert) => put_alert(tx, id, alert)?,
+            Row::Name(name) => put_name(tx, id, name)?,
+            Row::Info(info) => put_info(tx, info)?,
+            Row::Block(block) => put_block(tx, id, block)?,
+            Row::Command(command) => put_command(tx, command)?,
+            Row::Sample(sample) => put_sample(tx, id, sample)?,
+            Row::Loss(loss) => put_loss(tx, id, loss)?,
         }
     }
-    tx.commit()
+    Ok(())
 }
 
 fn json(value: &impl Serialize) -> rusqlite::Result<String> {
