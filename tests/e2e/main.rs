@@ -16,6 +16,7 @@ mod features;
 mod fleet;
 mod kalipso;
 mod kalipso_keys;
+mod link;
 #[cfg(target_os = "linux")]
 mod live;
 #[cfg(target_os = "linux")]
