@@ -20,9 +20,9 @@ use super::lines::Lines;
 /// Lateness that needs no sorting: far below the width of a time window.
 const TOLERATED_US: u64 = 60_000_000;
 /// Lines in a run, 24 bytes each.
-const RUN: usize = 1 << 20;
+const RUN: usize = 1 << 17;
 /// Entries of a run that are read at once when runs are merged.
-const BATCH: usize = 4096;
+const BATCH: usize = 1024;
 const ENTRY: usize = 24;
 /// Lines that are read at once, in the order in which they lie in the file: so many bytes of them, and so many lines.
 const AHEAD_BYTES: usize = 4 << 20;
