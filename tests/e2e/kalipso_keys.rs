@@ -211,11 +211,12 @@ fn a_host_is_cut_off_and_released_by_two_keys() {
         see_while(&mut terminal, RIGHT, || assert!(reaches()));
         // To the profile of the other end.
         let about = format!("About {RIGHT}");
-        for _ in 0..20 {
+        for key in ["j", "k"].iter().cycle().take(200) {
             if terminal.text().contains(&about) {
                 break;
             }
-            terminal.send("j");
+            // Up too: a profile that is found later may stand above the one at hand.
+            terminal.send(key);
             terminal.rest(Duration::from_millis(300));
         }
         for (key, verb, after) in [("B", "block", false), ("U", "unblock", true)] {
