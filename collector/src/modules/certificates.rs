@@ -10,12 +10,12 @@ use std::net::IpAddr;
 use slips_agent::app::record::{App, Tls};
 use slips_agent::record::{AppRecord, FlowRecord, Uid};
 
+use super::domain;
 use super::{About, Context, Entry, Finding, Hook, Kind, Module, Needs};
 use crate::config::Config;
 use crate::evidence::ThreatLevel;
 use crate::evidence::whitelist::{End, Organisation};
 use crate::input::Text;
-use crate::modules::dns::domain;
 use crate::profile::{Role, addr};
 
 /// For the list of modules.

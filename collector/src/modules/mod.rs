@@ -20,6 +20,7 @@ pub mod channels;
 mod context;
 pub mod dhcp;
 pub mod dns;
+pub mod domain;
 pub mod external;
 mod finding;
 pub mod flow_model;
@@ -225,5 +226,44 @@ impl Modules {
 impl std::fmt::Debug for Modules {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(about, _)| about.name)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Switched off by its name, a module is gone and no other is; and no module's file names another module.
+    #[test]
+    fn a_module_is_a_file_and_a_line() {
+        let names = |config: &Config| -> Vec<&str> {
+            Modules::new(config).unwrap().iter().map(|(about, _)| about.name).collect()
+        };
+        let all = names(&Config::default());
+        for entry in MODULES {
+            let name = entry.about.name;
+            let config = Config { disabled_modules: vec![name.to_owned()], ..Config::default() };
+            let left: Vec<&str> = all.iter().copied().filter(|other| *other != name).collect();
+            assert_eq!(names(&config), left);
+        }
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/modules");
+        let list = include_str!("mod.rs");
+        let lines = list.split("pub const MODULES").nth(1).and_then(|rest| rest.split("];").next()).unwrap();
+        let files: std::collections::BTreeSet<&str> = lines
+            .lines()
+            .filter_map(|line| Some(line.trim().strip_suffix(',')?.split_once("::")?.0))
+            .collect();
+        assert!(files.len() > 20, "{files:?}");
+        for file in &files {
+            let source = std::fs::read_to_string(dir.join(format!("{file}.rs")))
+                .or_else(|_| std::fs::read_to_string(dir.join(file).join("mod.rs")))
+                .unwrap();
+            let source = source.split("#[cfg(test)]").next().unwrap();
+            for other in files.iter().filter(|other| *other != file) {
+                for path in [format!("super::{other}::"), format!("modules::{other}::")] {
+                    assert!(!source.contains(&path), "{file} names {other}");
+                }
+            }
+        }
     }
 }

@@ -615,6 +615,18 @@ fn the_keys_in_redis_are_those_of_the_documentation() {
         expires_wall_us: 2,
     };
     put(store, run, [Row::Info(info("10.9.9.9")), Row::Info(info("bad.example"))]);
+    // Slips' sets of windows: one goes on, and is closed later.
+    let open = |closed| {
+        let traffic = Some(Sums { flows: 1, packets: 1, bytes: 1, closed });
+        Row::Window(Window {
+            addr: "10.9.9.9".parse().unwrap(),
+            number: -2,
+            start_us: 1,
+            traffic,
+            verdict: None,
+        })
+    };
+    put(store, run, [open(false)]);
     store.ask(&Command { run, verb: "block".to_owned(), ..Command::default() }).unwrap();
     let Address::Redis(url) = &made.address else { panic!() };
     let mut connection = ::redis::Client::open(url.as_str()).unwrap().get_connection().unwrap();
@@ -633,6 +645,15 @@ fn the_keys_in_redis_are_those_of_the_documentation() {
     let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
     let documented = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
     assert_eq!(written, documented);
+    let member = "profile_10.9.9.9_timewindow-2";
+    let times = |c: &mut ::redis::Connection| -> (Option<f64>, bool) {
+        let modified = ::redis::cmd("ZSCORE").arg("home:ModifiedTW").arg(member).query(c).unwrap();
+        (modified, ::redis::cmd("SISMEMBER").arg("home:ClosedTW").arg(member).query(c).unwrap())
+    };
+    let (modified, closed) = times(&mut connection);
+    assert!(modified.is_some_and(|at| at > 1.7e9) && !closed, "{modified:?}");
+    put(store, run, [open(true)]);
+    assert_eq!(times(&mut connection), (None, true));
     // A second run stands beside the first.
     store.begin(&facts("home"), true).unwrap();
     let second: Vec<String> = ::redis::cmd("KEYS").arg("home#2:*").query(&mut connection).unwrap();

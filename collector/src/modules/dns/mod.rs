@@ -6,12 +6,12 @@
 
 mod answers;
 mod contacts;
-pub mod domain;
 mod tunnel;
 
 use slips_agent::app::record::{App, Dns};
 use slips_agent::record::{AppRecord, FlowRecord, Service};
 
+use super::domain;
 use super::{About, Context, Entry, Hook, Key, Kind, Module, Needs};
 use crate::config::Config;
 use crate::evidence::ThreatLevel;

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::super::recall::Struck;
 use super::super::row::{Evidence, Lines, Profile, Row, Run, Sample, Window};
+use super::super::wall_us;
 use super::{answers, keys};
 
 /// Seconds after its last answer at which what is known of an address is forgotten.
@@ -201,6 +202,16 @@ fn window(pipe: &mut Pipeline, p: &str, one: &Window) {
     pipe.cmd("HSET").arg(&key).arg("starttime").arg(one.start_us).ignore();
     if let Some(sums) = &one.traffic {
         pipe.cmd("HSET").arg(&key).arg("traffic").arg(json(sums)).ignore();
+        // As in Slips: the windows that go on with the wall clock of their latest change, and those that are closed.
+        let (modified, closed) = (format!("{p}ModifiedTW"), format!("{p}ClosedTW"));
+        let member = keys::of_window(one.addr, one.number);
+        if sums.closed {
+            pipe.cmd("ZREM").arg(modified).arg(&member).ignore();
+            pipe.cmd("SADD").arg(closed).arg(member).ignore();
+        } else {
+            pipe.cmd("ZADD").arg(modified).arg(seconds(wall_us())).arg(&member).ignore();
+            pipe.cmd("SREM").arg(closed).arg(member).ignore();
+        }
     }
     if let Some(judged) = &one.verdict {
         pipe.cmd("HSET").arg(&key).arg("verdict").arg(json(judged)).ignore();
