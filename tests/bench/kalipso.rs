@@ -305,6 +305,7 @@ const STEPS: &[(&str, &str, Brings, usize)] = &[
     ("to the first", "\x1b[H", Brings::Text("About 10.0.0.78"), 1),
     ("windows of a profile", "\r", Brings::Text("▾!10.0.0.78"), 1),
     ("a window: 60,000 lines of timeline", "j", Brings::Text("Timeline 10.0.0.78 tw"), 1),
+    ("to the next table", "\t", Brings::Text("» About"), 1),
     ("to the timeline", "\t", Brings::Text("» Timeline"), 1),
     ("its end, and more", "\x1b[F", Brings::Other, 10),
     ("source ports", "e", Brings::Text("Source ports as client"), 1),

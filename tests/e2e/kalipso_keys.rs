@@ -66,6 +66,18 @@ fn the_terminal_is_given_back_at_any_end() {
 }
 
 #[test]
+fn a_terminal_that_goes_away_ends_it() {
+    let scratch = Scratch::new("kalipso-gone");
+    store(&scratch.0.join("slips.db"), "home", "192.0.2.1");
+    // The signal of a broken line is ignored, as under nohup: Kalipso finds out by itself.
+    let line = "trap '' HUP; cd \"$0\" && exec \"$1\" kalipso --store slips.db";
+    let place = scratch.0.display().to_string();
+    let mut terminal = Terminal::start(100, 30, "sh", &["-c", line, &place, slips()]);
+    terminal.see("192.0.2.1");
+    terminal.hang_up();
+}
+
+#[test]
 fn sizes_change_and_stores_are_replaced() {
     let scratch = Scratch::new("kalipso-store");
     let path = scratch.0.join("slips.db");

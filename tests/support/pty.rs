@@ -7,9 +7,12 @@ use std::io::{Read as _, Write as _};
 use std::num::NonZero;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::OpenptFlags;
 use rustix::termios::{LocalModes, Winsize};
@@ -19,9 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs until it is dropped.
 pub struct Terminal {
-    child: Child,
+    child: Killed,
     ours: std::fs::File,
     output: Receiver<Vec<u8>>,
+    /// The reader is to give its end up.
+    gone: Arc<AtomicBool>,
     screen: vt100::Parser,
     /// Everything that was written, as it came.
     pub bytes: Vec<u8>,
@@ -55,22 +60,30 @@ impl Terminal {
         drop(theirs);
         let mut source = std::fs::File::from(ours.as_fd().try_clone_to_owned().unwrap());
         let (sender, output) = channel();
+        let gone = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&gone);
         std::thread::spawn(move || {
             let mut part = vec![0; 65_536];
-            // A terminal that nobody has open any more reads as an error.
-            while let Ok(count @ 1..) = source.read(&mut part) {
+            while !stop.load(Ordering::Relaxed) {
+                let mut watched = [PollFd::new(&source, PollFlags::IN)];
+                let limit = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+                if rustix::event::poll(&mut watched, Some(&limit)).is_ok_and(|ready| ready == 0) {
+                    continue;
+                }
+                // A terminal that nobody has open any more reads as an error.
+                let Ok(count @ 1..) = source.read(&mut part) else { break };
                 if sender.send(part[..count].to_vec()).is_err() {
                     break;
                 }
             }
         });
         let screen = vt100::Parser::new(cells(rows), cells(columns), 0);
-        Self { child, ours: ours.into(), output, screen, bytes: Vec::new(), begun }
+        Self { child: Killed(child), ours: ours.into(), gone, output, screen, bytes: Vec::new(), begun }
     }
 
     /// Number of the process.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     /// Types.
@@ -132,6 +145,20 @@ impl Terminal {
         self.screen.process(part);
     }
 
+    /// Takes the terminal away, as a line does that breaks; waits for the end of the program.
+    pub fn hang_up(self) {
+        let Self { mut child, ours, output, gone, .. } = self;
+        gone.store(true, Ordering::Relaxed);
+        // The channel ends when the reader has given up its end.
+        while output.recv().is_ok() {}
+        drop(ours);
+        let end = Instant::now() + PATIENCE;
+        while child.0.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < end, "the program goes on without a terminal");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Whether what is typed is shown: a program in raw mode shows it itself.
     pub fn echoes(&self) -> bool {
         rustix::termios::tcgetattr(&self.ours).unwrap().local_modes.contains(LocalModes::ECHO)
@@ -143,14 +170,17 @@ impl Terminal {
         while let Ok(part) = self.output.recv_timeout(end.saturating_duration_since(Instant::now())) {
             self.take(&part);
         }
-        self.child.wait().unwrap().code()
+        self.child.0.wait().unwrap().code()
     }
 }
 
-impl Drop for Terminal {
+/// A child that ends with the test.
+struct Killed(Child);
+
+impl Drop for Killed {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -72,14 +72,14 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<(), String> {
         let busy = app.busy();
         let wait =
             if busy { Duration::ZERO } else { next.saturating_duration_since(Instant::now()).min(TICK) };
-        if event::poll(wait).map_err(terminal::lost)? {
+        if screen.wait(wait)? {
             // All that was typed while a slow line took the last picture, and then one picture.
             for _ in 0..EVENTS {
                 match answer(&mut app, &mut screen, &places, event::read().map_err(terminal::lost)?)? {
                     Some(news) => dirty |= news,
                     None => return Ok(()),
                 }
-                if !event::poll(Duration::ZERO).map_err(terminal::lost)? {
+                if !screen.wait(Duration::ZERO)? {
                     break;
                 }
             }

@@ -3,18 +3,26 @@
 //! Raw mode and the second screen are left when [`Screen`] goes, and before the message of a panic is printed. Signals end the
 //! loop above, so that they come here too.
 
+use std::fs::File;
 use std::io::{self, Stdout, Write as _};
+use std::os::fd::AsFd as _;
+use std::time::Duration;
 
 use ratatui::crossterm::cursor::Show;
-use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
+use ratatui::crossterm::event::{self, DisableMouseCapture, EnableMouseCapture};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::{Frame, Terminal, backend::CrosstermBackend};
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 /// See the head of the file.
-pub struct Screen(Terminal<CrosstermBackend<Stdout>>);
+pub struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Where keys come from, as crossterm takes them.
+    keys: File,
+}
 
 /// The sentence for a terminal that does not answer.
 pub fn lost(error: io::Error) -> String {
@@ -32,6 +40,12 @@ impl Screen {
         if !io::stdout().is_terminal() {
             return Err("Kalipso needs a terminal: its output is not one".to_owned());
         }
+        let keys = if io::stdin().is_terminal() {
+            io::stdin().as_fd().try_clone_to_owned().map(File::from)
+        } else {
+            File::open("/dev/tty")
+        };
+        let keys = keys.map_err(lost)?;
         enable_raw_mode().map_err(lost)?;
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |what| {
@@ -41,12 +55,40 @@ impl Screen {
         let taken = execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture)
             .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         match taken {
-            Ok(terminal) => Ok(Self(terminal)),
+            Ok(terminal) => Ok(Self { terminal, keys }),
             Err(error) => {
                 give_back();
                 Err(lost(error))
             }
         }
+    }
+
+    /// Waits for a key or the mouse; true: one is there. A signal, such as that of another size, may end it early.
+    ///
+    /// The terminal is watched here and not by crossterm, which never comes back from one that is gone (an SSH session that broke):
+    /// its end reads as nothing, again and again.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn wait(&self, time: Duration) -> Result<bool, String> {
+        for time in [Duration::ZERO, time] {
+            let mut watched = [PollFd::new(&self.keys, PollFlags::IN)];
+            let limit =
+                Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
+            match rustix::event::poll(&mut watched, Some(&limit)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(lost(error.into())),
+            }
+            let state = watched.first().map_or(PollFlags::empty(), PollFd::revents);
+            if state.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+                return Err(lost(io::ErrorKind::UnexpectedEof.into()));
+            }
+            // Several keys may have come with one reading.
+            if event::poll(Duration::ZERO).map_err(lost)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Draws a frame.
@@ -55,7 +97,7 @@ impl Screen {
     /// The terminal is gone.
     pub fn draw<T: Default>(&mut self, draw: impl FnOnce(&mut Frame<'_>) -> T) -> Result<T, String> {
         let mut kept = T::default();
-        self.0.draw(|frame| kept = draw(frame)).map_err(lost)?;
+        self.terminal.draw(|frame| kept = draw(frame)).map_err(lost)?;
         Ok(kept)
     }
 
