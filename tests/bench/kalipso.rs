@@ -335,12 +335,11 @@ const STEPS: &[(&str, &str, Brings, usize)] = &[
     ("blocks", "b", Brings::Text("Blocked in home"), 1),
     ("help", "?", Brings::Text("next table"), 1),
     ("main page", "\x1b", Brings::Text("Timeline"), 1),
-    ("profiles with a name that one has", "/host-98765\r", Brings::Search("profile"), 1),
-    ("profiles with a name that none has", "/\x15nowhere\r", Brings::Search("0 profiles"), 1),
+    ("profiles with a name that one has", "/host-98765\r", Brings::Search("\n0 profiles"), 1),
+    ("profiles with a name that none has", "/\x15nowhere\r", Brings::Search("\n0 profiles"), 1),
     ("all profiles", "/\x15\r", Brings::Text("10.0.0.78"), 1),
     ("by last seen", "S", Brings::Text("last seen first"), 1),
     ("by address", "S", Brings::Text("by address"), 1),
-    ("another theme", "T", Brings::Other, 1),
 ];
 
 /// Peak memory of a process, MB.
