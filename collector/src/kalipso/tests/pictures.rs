@@ -42,10 +42,13 @@ fn pictures() -> Vec<(String, String)> {
         // Prompts stay as they are while themes change.
         for (theme, word) in [(Theme::Dark, "dark"), (Theme::Light, "light")] {
             app.theme = theme;
-            made.push((format!("{name}-80x24-{word}.txt"), picture(&mut app, 80, 24, true)));
+            for (width, height) in [(80, 24), (200, 50)] {
+                made.push((
+                    format!("{name}-{width}x{height}-{word}.txt"),
+                    picture(&mut app, width, height, true),
+                ));
+            }
         }
-        app.theme = Theme::Dark;
-        made.push((format!("{name}-200x50.txt"), picture(&mut app, 200, 50, false)));
     }
     made
 }
