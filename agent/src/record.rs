@@ -9,6 +9,8 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::{Direction, FlowContext, Segment};
+
 pub use crate::app::record::{App, AppRecord};
 
 /// Ethernet address.
@@ -433,6 +435,11 @@ impl Record<'_> {
 pub trait Sink {
     /// One record. It is borrowed: what must outlive the call is copied by the sink.
     fn record(&mut self, record: Record<'_>);
+
+    /// Payload of a flow, as it passes: for what stands beside the sensor in the same process. It never leaves an agent.
+    fn payload(&mut self, flow: &FlowContext, dir: Direction, service: Service, segment: &Segment<'_>) {
+        let _ = (flow, dir, service, segment);
+    }
 }
 
 impl<F: FnMut(Record<'_>)> Sink for F {

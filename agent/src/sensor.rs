@@ -312,18 +312,17 @@ impl Sensor {
             Transport::Udp(udp) => Some((udp.payload, udp.payload_len)),
             _ => None,
         };
-        if let Some((_, wire_len)) = payload
-            && !self.inspecting
-        {
-            if wire_len > 0 && !core::mem::replace(&mut flow.handle.done, true) {
-                self.ledger.app_shed = self.ledger.app_shed.saturating_add(1);
-            }
-        } else if let Some((bytes, wire_len)) = payload
-            && !flow.handle.done
-        {
+        if let Some((bytes, wire_len)) = payload {
             let segment = Segment { offset: effect.tcp.offset, bytes, wire_len, acked: effect.tcp.acked };
             let ctx = flow.context(seen.ts_us);
-            self.inspector.segment(&mut flow.handle, &ctx, effect.dir, &segment, &mut self.ledger, sink);
+            if !self.inspecting {
+                if wire_len > 0 && !core::mem::replace(&mut flow.handle.done, true) {
+                    self.ledger.app_shed = self.ledger.app_shed.saturating_add(1);
+                }
+            } else if !flow.handle.done {
+                self.inspector.segment(&mut flow.handle, &ctx, effect.dir, &segment, &mut self.ledger, sink);
+            }
+            sink.payload(&ctx, effect.dir, flow.handle.service, &segment);
         }
         if self.table.settle(index, &effect) {
             self.ongoing(index, sink);

@@ -11,6 +11,7 @@ pub mod http;
 pub mod info;
 pub mod input;
 pub mod kalipso;
+pub mod leaks;
 pub mod learn;
 pub mod lookups;
 mod mapped;

@@ -135,7 +135,9 @@ fn differences(name: &str, expected: &Expected, found: &Found) -> Vec<String> {
             wrong.push(format!("{name}: found, not expected ({count} instead of {wanted}): {line}{said}"));
         }
     }
-    for (line, wanted) in &expected.lines {
+    // Some other cases leak too, which only a build with the rules sees.
+    let seen = |line: &str| cfg!(feature = "leaks") || !line.contains("_leaked ");
+    for (line, wanted) in expected.lines.iter().filter(|(line, _)| seen(line)) {
         let count = lines.get(line).copied().unwrap_or(0);
         if count < *wanted {
             wrong.push(format!("{name}: expected, not found ({count} instead of {wanted}): {line}"));
@@ -187,6 +189,10 @@ fn cases_lead_to_what_they_expect_and_nothing_else() {
     let mut run_cases = 0;
     for (name, folder) in folders() {
         if !rewrite && !name.contains(&wish) {
+            continue;
+        }
+        // They need the rules, which only a build with the feature has; tests/run builds it so.
+        if name.starts_with("leak-") && !cfg!(feature = "leaks") {
             continue;
         }
         run_cases += 1;

@@ -76,7 +76,11 @@ pub(crate) fn try_analyse_with(path: &Path, config: Config) -> Result<Found, Str
     let is_capture =
         |p: &Path| matches!(p.extension().and_then(|e| e.to_str()), Some("pcap" | "pcapng" | "cap"));
     let mut source: Box<dyn Source> = if is_capture(path) {
-        Box::new(Packets::open(path).map_err(|e| e.to_string())?)
+        let (rules, notes) = slips::leaks::load(&config)?;
+        assert!(notes.is_empty(), "{notes:?}");
+        let limits = slips::leaks::Limits { bytes: config.leak_bytes, ..slips::leaks::Limits::default() };
+        let source = Packets::open(path).map_err(|e| e.to_string())?;
+        Box::new(source.watched(&rules.map(|rules| (rules, limits))))
     } else {
         open(path, &Wish::default()).map_err(|e| e.to_string())?
     };

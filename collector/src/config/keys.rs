@@ -416,6 +416,27 @@ pub const KEYS: &[Key] = &[
         },
         show: |c| c.flow_model.as_ref().map_or_else(String::new, |p| p.display().to_string()),
     },
+    Key {
+        section: "leakdetector",
+        name: "yara_rules_folder",
+        help: "Folder with YARA rules of your own (*.yar) for what must not be sent in clear, besides ours; see docs/leaks.md. Empty: none.",
+        set: |c, text| {
+            c.leak_rules_folder = (!text.is_empty()).then(|| text.into());
+            Ok(None)
+        },
+        show: |c| c.leak_rules_folder.as_ref().map_or_else(String::new, |p| p.display().to_string()),
+    },
+    Key {
+        section: "leakdetector",
+        name: "bytes_per_direction",
+        help: "First bytes of each direction of a flow that the leak detector looks at.",
+        set: |c, text| {
+            let (bytes, note) = number(text, 256, 1 << 20, "bytes")?;
+            c.leak_bytes = bytes;
+            Ok(note)
+        },
+        show: |c| c.leak_bytes.to_string(),
+    },
 ];
 
 /// All keys of all sections, in the order of the shipped file.

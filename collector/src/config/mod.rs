@@ -100,6 +100,10 @@ pub struct Config {
     pub geo: crate::info::Geo,
     /// Figures of the detections, each in the section of its module.
     pub thresholds: Thresholds,
+    /// `[leakdetector] yara_rules_folder`: rules of the user's.
+    pub leak_rules_folder: Option<PathBuf>,
+    /// `[leakdetector] bytes_per_direction`.
+    pub leak_bytes: u64,
     /// `[exporting_alerts]`.
     pub export: export::Export,
     /// The other keys of `[update]`.
@@ -168,6 +172,8 @@ impl Default for Config {
             data_folder_written: None,
             geo: crate::info::Geo::default(),
             thresholds: Thresholds::default(),
+            leak_rules_folder: None,
+            leak_bytes: crate::leaks::Limits::default().bytes,
             export: export::Export::default(),
             lookups: lookups::LookUps::default(),
             desk: crate::lookups::Desk::default(),
@@ -239,7 +245,12 @@ impl Config {
     /// Relative paths in a configuration file are relative to that file, so that a service finds them from any folder.
     fn resolve(&mut self, base: Option<&Path>) {
         let Some(base) = base else { return };
-        let paths = [&mut self.local_ti_folder, &mut self.whitelist_path, &mut self.data_folder_written];
+        let paths = [
+            &mut self.local_ti_folder,
+            &mut self.whitelist_path,
+            &mut self.data_folder_written,
+            &mut self.leak_rules_folder,
+        ];
         let update = [
             &mut self.update.feeds,
             &mut self.update.ca_file,

@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use slips_agent::capture::Error as CaptureError;
 use slips_agent::capture::filter::Filter;
 use slips_agent::capture::live::{Interface, Options};
-use slips_agent::record::Record as Borrowed;
 use slips_agent::sensor::{Sensor, SensorConfig};
 
-use super::packets::{FLOWS, said, seed, take};
+use super::packets::{FLOWS, Watched, count_leaks, said, seed, take};
 use super::{Error, Intake, Job, Progress, Source};
+use crate::leaks::{Leaks, Tap};
 use crate::output::InputTotals;
 
 /// Traffic time between two moments at which the engine may close windows and show what it has, µs.
@@ -22,6 +22,7 @@ const STEP_US: u64 = 500_000;
 pub struct Live {
     interface: Interface,
     filter: Option<Filter>,
+    leaks: Watched,
 }
 
 impl Live {
@@ -33,8 +34,14 @@ impl Live {
         // More room than an agent takes: analysis stands behind this reader.
         let options = Options { kernel_buffer: 32 << 20, ..Options::default() };
         Interface::open(name, &options)
-            .map(|interface| Self { interface, filter })
+            .map(|interface| Self { interface, filter, leaks: None })
             .map_err(|error| said(name, &error, true))
+    }
+
+    /// The same; what is sent in clear is looked through.
+    #[must_use]
+    pub fn watched(self, leaks: &Watched) -> Self {
+        Self { leaks: leaks.clone(), ..self }
     }
 }
 
@@ -46,6 +53,8 @@ impl Source for Live {
     fn read(&mut self, intake: &mut dyn Intake, job: Job<'_>) -> Result<InputTotals, Error> {
         let mut sensor =
             Sensor::new(&SensorConfig { hash_seed: seed(), ..SensorConfig::for_capacity(FLOWS) });
+        let watched = self.leaks.clone();
+        let mut leaks = watched.as_ref().map(|(rules, limits)| Leaks::new(rules.scanner(), *limits));
         let mut next_us = 0;
         let mut down = false;
         let mut result = Ok(());
@@ -53,7 +62,7 @@ impl Source for Live {
             let mut now_us = None;
             match self.interface.next_packet() {
                 Ok(Some(frame)) => {
-                    let mut sink = |record: Borrowed<'_>| intake.take(record.into());
+                    let mut sink = Tap::new(intake, leaks.as_mut());
                     take(&mut sensor, &frame, self.filter.as_ref(), &mut sink);
                     if frame.ts_us >= next_us {
                         now_us = Some(frame.ts_us);
@@ -62,7 +71,7 @@ impl Source for Live {
                 }
                 Ok(None) => {
                     let wall_us = wall_us();
-                    sensor.advance(wall_us, &mut |record: Borrowed<'_>| intake.take(record.into()));
+                    sensor.advance(wall_us, &mut Tap::new(intake, leaks.as_mut()));
                     now_us = Some(wall_us);
                 }
                 Err(error @ CaptureError::Down { .. }) => {
@@ -80,7 +89,8 @@ impl Source for Live {
             if let Some(now_us) = now_us {
                 next_us = now_us.saturating_add(STEP_US);
                 sensor.ledger_mut().kernel_dropped = self.interface.statistics().dropped;
-                let totals = InputTotals::of(sensor.ledger());
+                let mut totals = InputTotals::of(sensor.ledger());
+                count_leaks(leaks.as_ref(), &mut totals);
                 (job.progress)(Progress {
                     records: totals.packets,
                     totals: Some(&totals),
@@ -90,8 +100,9 @@ impl Source for Live {
             }
         }
         sensor.ledger_mut().kernel_dropped = self.interface.statistics().dropped;
-        sensor.finish(&mut |record: Borrowed<'_>| intake.take(record.into()));
-        let totals = InputTotals::of(sensor.ledger());
+        sensor.finish(&mut Tap::new(intake, leaks.as_mut()));
+        let mut totals = InputTotals::of(sensor.ledger());
+        count_leaks(leaks.as_ref(), &mut totals);
         if result.is_err() {
             (job.progress)(Progress { totals: Some(&totals), ..Progress::default() });
         }

@@ -44,6 +44,8 @@ pub enum NoteBody {
     Service(KnownService),
     /// A message of an MQTT session.
     Mqtt(Mqtt),
+    /// Something private was sent in clear; the note's originator sent it.
+    Leak(Leak),
     /// What somebody says a flow is; for evaluation only, never for detection. Comes just before its flow.
     Label(Label),
 }
@@ -178,6 +180,57 @@ pub struct Mqtt {
     pub topic: Text,
     /// Return or reason code of an acknowledgement.
     pub code: Option<u16>,
+}
+
+/// Something private in clear. What it was is not kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Leak {
+    /// What kind of thing.
+    pub kind: LeakKind,
+    /// The rule that found it.
+    pub rule: Text,
+    /// In words, `an e-mail address`.
+    pub says: Text,
+    /// The server's port.
+    pub port: u16,
+}
+
+/// What can leak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeakKind {
+    /// Latitude and longitude.
+    Position,
+    /// A password, with or without a name.
+    Credentials,
+    /// Number of a payment card.
+    Card,
+    /// E-mail address.
+    Email,
+    /// Phone number.
+    Phone,
+    /// Key or access token.
+    Token,
+    /// Number of a phone.
+    Imei,
+    /// What a rule of the user's looks for.
+    Data,
+}
+
+impl LeakKind {
+    /// By its name in a rule; [`LeakKind::Data`] for any other.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        match name {
+            "position" => Self::Position,
+            "credentials" => Self::Credentials,
+            "card" => Self::Card,
+            "email" => Self::Email,
+            "phone" => Self::Phone,
+            "token" => Self::Token,
+            "imei" => Self::Imei,
+            _ => Self::Data,
+        }
+    }
 }
 
 /// What somebody says a flow is.

@@ -14,7 +14,7 @@ use slips_agent::cli::nearest;
 use super::argus::{Argus, is_argus};
 use super::follow::Follow;
 use super::nfdump::{Nfdump, is_nfdump};
-use super::packets::{Packets, is_capture};
+use super::packets::{Packets, Watched, is_capture};
 use super::sequence::Sequence;
 use super::socket::Socket;
 use super::stream::Stream;
@@ -73,7 +73,7 @@ impl FromStr for Format {
 }
 
 /// What the user said about an input.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Wish<'a> {
     /// `--format`: nothing is recognised.
     pub format: Option<Format>,
@@ -85,6 +85,8 @@ pub struct Wish<'a> {
     pub positions: Option<&'a Path>,
     /// Packets of captures that are left out are those that do not pass.
     pub filter: Option<&'a Filter>,
+    /// What captures are looked through for.
+    pub leaks: Option<&'a Watched>,
 }
 
 /// A source with the reason why it was taken for what it is.
@@ -148,7 +150,9 @@ fn over(format: Format, stream: Stream, path: &Path, wish: &Wish<'_>) -> Result<
         Format::Suricata => Box::new(Suricata::over(stream, regular)?),
         Format::Argus => Box::new(Argus::over(stream, wish.time_format)?),
         Format::Nfdump => Box::new(Nfdump::over(stream)?),
-        Format::Pcap => Box::new(Packets::over(stream)?.filtered(wish.filter)),
+        Format::Pcap => {
+            Box::new(Packets::over(stream)?.filtered(wish.filter).watched(wish.leaks.unwrap_or(&None)))
+        }
     })
 }
 
@@ -260,7 +264,9 @@ fn folder(path: &Path, wish: &Wish<'_>) -> Result<Box<dyn Source>, Error> {
     let source: Box<dyn Source> = match format {
         Format::Zeek => Box::new(Zeek::open(path)?),
         Format::Nfdump => Box::new(Nfdump::open(path)?),
-        Format::Pcap => Box::new(Packets::open(path)?.filtered(wish.filter)),
+        Format::Pcap => {
+            Box::new(Packets::open(path)?.filtered(wish.filter).watched(wish.leaks.unwrap_or(&None)))
+        }
         Format::Suricata | Format::Argus => {
             let mut sources: Vec<Box<dyn Source>> = Vec::new();
             let mut refused = None;

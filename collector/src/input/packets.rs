@@ -6,13 +6,15 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use slips_agent::capture::filter::Filter;
 use slips_agent::capture::{Error as CaptureError, Frame, Reader};
-use slips_agent::record::{Record as Borrowed, Sink};
+use slips_agent::record::Sink;
 use slips_agent::sensor::{Sensor, SensorConfig};
 
 use super::{Error, Intake, Job, Progress, Source};
+use crate::leaks::{Leaks, Limits, Rules, Scan, Tap};
 use crate::output::InputTotals;
 
 /// Flows followed at the same time: a collector has more memory than a router.
@@ -31,7 +33,11 @@ pub struct Packets {
     describe: String,
     total_bytes: Option<u64>,
     filter: Option<Filter>,
+    leaks: Watched,
 }
+
+/// Rules for what must not be sent in clear, and how much of each direction they look at; `None` where nobody looks.
+pub type Watched = Option<(Arc<Rules>, Limits)>;
 
 impl Packets {
     /// Opens a capture file; `-` is standard input.
@@ -64,6 +70,12 @@ impl Packets {
         Self { filter: filter.cloned(), ..self }
     }
 
+    /// The same; what is sent in clear is looked through.
+    #[must_use]
+    pub fn watched(self, leaks: &Watched) -> Self {
+        Self { leaks: leaks.clone(), ..self }
+    }
+
     fn of(reader: Reader) -> Self {
         let total_bytes = reader.size();
         Self {
@@ -72,6 +84,7 @@ impl Packets {
             describe: "capture file".to_owned(),
             total_bytes,
             filter: None,
+            leaks: None,
         }
     }
 
@@ -101,7 +114,7 @@ impl Packets {
         };
         let reader = Reader::open(&first).map_err(|e| said(&first.display().to_string(), &e, true))?;
         let describe = format!("folder with {count} capture file{}", if count == 1 { "" } else { "s" });
-        Ok(Self { reader, later, describe, total_bytes: Some(total_bytes), filter: None })
+        Ok(Self { reader, later, describe, total_bytes: Some(total_bytes), filter: None, leaks: None })
     }
 }
 
@@ -154,7 +167,9 @@ impl Source for Packets {
     fn read(&mut self, intake: &mut dyn Intake, job: Job<'_>) -> Result<InputTotals, Error> {
         let mut sensor =
             Sensor::new(&SensorConfig { hash_seed: seed(), ..SensorConfig::for_capacity(FLOWS) });
-        let mut sink = |record: Borrowed<'_>| intake.take(record.into());
+        let watched = self.leaks.clone();
+        let mut leaks = watched.as_ref().map(|(rules, limits)| Leaks::new(rules.scanner(), *limits));
+        let mut sink = Tap::new(intake, leaks.as_mut());
         let mut result = Ok(());
         // What the files before this one told.
         let (mut done_before, mut dropped_before) = (0u64, 0u64);
@@ -204,11 +219,19 @@ impl Source for Packets {
         sensor.finish(&mut sink);
         let mut totals = InputTotals::of(sensor.ledger());
         totals.losses.extend(losses);
+        count_leaks(leaks.as_ref(), &mut totals);
         result.map(|()| totals.clone()).map_err(|error| {
             // What was read counts, and that is told before the failure.
             (job.progress)(Progress { totals: Some(&totals), ..Progress::default() });
             said(self.reader.name(), &error, false)
         })
+    }
+}
+
+/// Flows whose payload was not looked at to the end because there were too many.
+pub(super) fn count_leaks<S: Scan>(leaks: Option<&Leaks<S>>, totals: &mut InputTotals) {
+    if let Some(evicted) = leaks.map(Leaks::evicted).filter(|evicted| *evicted > 0) {
+        totals.losses.insert("leak_flows_evicted".to_owned(), evicted);
     }
 }
 

@@ -80,6 +80,8 @@ pub enum Needs {
     Arp,
     /// Ethernet addresses.
     Mac,
+    /// Payload of packets, in a build with the feature `leaks`.
+    Payload,
     /// Notices, signatures, files, software, tunnels: what a source says itself (Zeek, Suricata).
     Notes,
 }
@@ -101,6 +103,7 @@ impl Needs {
             Self::Login => "log-ins",
             Self::Arp => "ARP",
             Self::Mac => "MAC addresses",
+            Self::Payload => "packets (feature leaks)",
             Self::Notes => "the source's own findings",
         }
     }

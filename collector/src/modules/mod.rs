@@ -26,6 +26,7 @@ mod finding;
 pub mod flow_model;
 pub mod habits;
 pub mod http;
+pub mod leak_detector;
 pub mod login;
 pub mod long_connections;
 pub mod lookups;
@@ -170,6 +171,7 @@ pub const MODULES: &[Entry] = &[
     behaviour::ENTRY,
     flow_model::ENTRY,
     external::ENTRY,
+    leak_detector::ENTRY,
 ];
 
 /// The modules of one configuration, ready to run.

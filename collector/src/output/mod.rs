@@ -34,7 +34,7 @@ pub use line::{
 };
 pub use recall::Recall;
 pub use rotate::Rotation;
-pub use summary::{Counts, InputTotals, Losses, Summary, resident_bytes};
+pub use summary::{Counts, InputTotals, Losses, Summary, cost, resident_bytes};
 pub use watch::{News, Origin, Watch};
 pub use window::window_text;
 

@@ -24,8 +24,9 @@ use crate::config::{Config, Network};
 use crate::engine::{Engine, Refresh};
 use crate::input::live::Live;
 use crate::input::merge::Merged;
-use crate::input::packets::Packets;
+use crate::input::packets::{Packets, Watched};
 use crate::input::{self, Error as InputError, Job, Source};
+use crate::leaks::{self, Limits};
 use crate::modules::Modules;
 use crate::output::{Folder, Summary};
 use crate::store::{Notify, Run, Writer};
@@ -58,7 +59,7 @@ pub(super) fn run(mut analysis: Analysis) -> Result<(), Failure> {
     let notes = console.clone();
     let _reload = Reload::start(config, &modules, live, Arc::new(move |text: &str| notes.note(text)))?;
     let receivers = exports::open(config, &console)?;
-    let (sources, names) = open(&analysis.inputs, config)?;
+    let (sources, names) = open(&analysis.inputs, config, &console)?;
     let dir = dir(analysis.out.as_deref(), config.create_log_files)?;
     if analysis.check {
         for name in &names {
@@ -183,21 +184,22 @@ fn tick(refresh: &Refresh, every: Duration, ended: &std::sync::mpsc::Receiver<()
 /// Inputs that are open, with a name for people for each.
 type Opened = (Vec<Box<dyn Source>>, Vec<String>);
 
-fn open(inputs: &[Input], config: &mut Config) -> Result<Opened, Failure> {
+fn open(inputs: &[Input], config: &mut Config, console: &Console) -> Result<Opened, Failure> {
     let (mut sources, mut names) = (Vec::new(), Vec::new());
     let filter = match config.pcapfilter.as_str() {
         "" => None,
         text => Some(Filter::parse(text).map_err(|error| Failure::usage(error.to_string()))?),
     };
+    let leaks = watched(inputs, config, console)?;
     for input in inputs {
         let refused = |error: InputError| Failure::usage(error.to_string());
         let (name, source): (String, Box<dyn Source>) = match input {
             Input::Packets(path) => {
-                let source = Packets::open(path).map_err(refused)?.filtered(filter.as_ref());
+                let source = Packets::open(path).map_err(refused)?.filtered(filter.as_ref()).watched(&leaks);
                 (shown(path), Box::new(source))
             }
             Input::Interface(name) => {
-                let source = Live::open(name, filter.clone()).map_err(refused)?;
+                let source = Live::open(name, filter.clone()).map_err(refused)?.watched(&leaks);
                 for (addr, prefix) in live::addresses(name) {
                     config.own_addresses.push(addr);
                     config.interface_networks.extend(Network::new(addr, prefix));
@@ -214,6 +216,7 @@ fn open(inputs: &[Input], config: &mut Config) -> Result<Opened, Failure> {
                     filter: filter.as_ref(),
                     follow: follow.on,
                     positions: follow.positions.as_deref(),
+                    leaks: Some(&leaks),
                 };
                 (shown(path), input::open(path, &wish).map_err(refused)?)
             }
@@ -222,6 +225,16 @@ fn open(inputs: &[Input], config: &mut Config) -> Result<Opened, Failure> {
         sources.push(source);
     }
     Ok((sources, names))
+}
+
+/// The rules of the leak detector, where anything with packets is read.
+fn watched(inputs: &[Input], config: &Config, console: &Console) -> Result<Watched, Failure> {
+    if inputs.iter().all(|input| matches!(input, Input::Netflow(_))) {
+        return Ok(None);
+    }
+    let (rules, notes) = leaks::load(config).map_err(Failure::usage)?;
+    notes.iter().for_each(|note| console.note(note));
+    Ok(rules.map(|rules| (rules, Limits { bytes: config.leak_bytes, ..Limits::default() })))
 }
 
 fn shown(path: &Path) -> String {

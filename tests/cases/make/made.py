@@ -2,6 +2,6 @@
 import sys
 
 from case import run
-import web, names, ways, hour, known, learned  # noqa: F401: they register their cases
+import web, names, ways, hour, known, learned, leaks  # noqa: F401: they register their cases
 
 run(sys.argv[1:])
